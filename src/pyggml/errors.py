@@ -1,0 +1,51 @@
+"""Every error that pyggml raises for its users.
+
+A message says what is wrong, where (file, tensor, key, option), what was found, what is allowed and what to do.
+The command line prints the message alone and leaves with `exit_code`.
+"""
+
+from typing import ClassVar
+
+
+class PyggmlError(Exception):
+    """The root of all of them."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(PyggmlError):
+    """An option, argument or combination of them that cannot work."""
+
+    exit_code = 2
+
+
+class GGUFError(PyggmlError):
+    """A file that is not a sound GGUF file, or lacks what was asked of it."""
+
+
+class ModelError(PyggmlError):
+    """A sound GGUF file that is no model pyggml can run: unknown architecture, missing tensor, wrong shape."""
+
+
+class TokenizerError(PyggmlError):
+    """A vocabulary that cannot be used, or ids outside of it."""
+
+
+class ChatTemplateError(PyggmlError):
+    """A chat template that does not compile, is not known by that name, or fails on the messages given."""
+
+
+class SamplingError(UsageError):
+    """A sampling option outside its range."""
+
+
+class ContextError(PyggmlError):
+    """A prompt, or a prompt with its answer, that does not fit into the context."""
+
+
+class SessionFileError(PyggmlError):
+    """A saved session that is damaged, or of another model or cache format."""
+
+
+class DownloadError(PyggmlError):
+    """A file that could not be fetched whole."""

@@ -1,0 +1,71 @@
+"""What is in the wheel, and what importing it costs."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        ".",
+    ]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_is_pure_python(wheel: Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+
+
+def test_the_wheel_has_all_sources_and_the_model_and_nothing_else(wheel: Path) -> None:
+    found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    roots = {"pyggml": "src", "pyggml_kernels": "kernels", "pyggml_cuda": "cuda"}
+    expected = {
+        path.relative_to(REPOSITORY / root).as_posix()
+        for package, root in roots.items()
+        for path in (REPOSITORY / root / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert found == expected
+    assert "pyggml/data/demo-text-q8_0.gguf" in found
+    assert {f"{package}/py.typed" for package in roots} <= found
+
+
+def modules_after(statement: str) -> set[str]:
+    """The modules that are loaded after a statement in a fresh interpreter."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(finished.stdout.split())
+
+
+def test_importing_loads_nothing() -> None:
+    assert not modules_after("import pyggml") & {"numpy", "numba", "llvmlite", "click", "pyggml.model"}
+
+
+def test_a_machine_without_a_gpu_never_imports_its_package() -> None:
+    loaded = modules_after("import pyggml; pyggml.load(pyggml.demo_model(), n_ctx=256).logits([1])")
+    assert not loaded & {"cupy", "pyggml_cuda"}
+
+
+def test_an_unknown_name() -> None:
+    import pyggml
+
+    with pytest.raises(AttributeError, match="has no attribute 'lode'"):
+        _ = pyggml.lode
