@@ -1,0 +1,1 @@
+"""Block formats and CPU kernels of pyggml. Knows bytes, blocks and shapes; never files or models."""

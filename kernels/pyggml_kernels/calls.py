@@ -1,0 +1,37 @@
+"""Calls of compiled code through its address, from compiled code."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from pyggml_kernels.jit import intrinsic
+
+_INTEGER = ir.IntType(64)
+
+
+def _generate_call(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Call the function at the address in the first argument with the others, all 64-bit integers."""
+    function = ir.FunctionType(ir.VoidType(), [_INTEGER] * (len(arguments) - 1))
+    builder.call(builder.inttoptr(arguments[0], function.as_pointer()), arguments[1:])
+    return context.get_dummy_value()
+
+
+@intrinsic
+def call_operation(typing_context: Any, address: Any, arguments: Any, chunk: Any, worker: Any) -> Any:
+    """Run one chunk of an operation: `kernel(arguments, chunk, worker)`."""
+    return types.void(*[types.int64] * 4), _generate_call
+
+
+@intrinsic
+def call_decode(
+    typing_context: Any, address: Any, source: Any, n_blocks: Any, levels: Any, scales: Any, minimums: Any
+) -> Any:
+    """Decode blocks: `decode(source, n_blocks, levels, scales, minimums)` of a `LevelFormat`."""
+    return types.void(*[types.int64] * 6), _generate_call
+
+
+@intrinsic
+def call_convert(typing_context: Any, address: Any, source: Any, n: Any, out: Any) -> Any:
+    """Convert numbers: `load(source, n, out)` or `store(source, n, out)` of a `FloatFormat`."""
+    return types.void(*[types.int64] * 4), _generate_call

@@ -1,0 +1,64 @@
+"""Block formats: one file each, registered here once."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pyggml_kernels.formats.bf16 import BF16
+from pyggml_kernels.formats.f16 import F16
+from pyggml_kernels.formats.f32 import F32
+from pyggml_kernels.formats.format import FloatFormat, Format, LevelFormat
+from pyggml_kernels.formats.iq4_nl import IQ4_NL
+from pyggml_kernels.formats.iq4_xs import IQ4_XS
+from pyggml_kernels.formats.q2_k import Q2_K
+from pyggml_kernels.formats.q3_k import Q3_K
+from pyggml_kernels.formats.q4_0 import Q4_0
+from pyggml_kernels.formats.q4_1 import Q4_1
+from pyggml_kernels.formats.q4_k import Q4_K
+from pyggml_kernels.formats.q5_0 import Q5_0
+from pyggml_kernels.formats.q5_1 import Q5_1
+from pyggml_kernels.formats.q5_k import Q5_K
+from pyggml_kernels.formats.q6_k import Q6_K
+from pyggml_kernels.formats.q8_0 import Q8_0
+
+_ALL: tuple[Format, ...] = (
+    *(F32, F16, BF16),
+    *(Q4_0, Q4_1, Q5_0, Q5_1, Q8_0),
+    *(Q2_K, Q3_K, Q4_K, Q5_K, Q6_K),
+    *(IQ4_NL, IQ4_XS),
+)
+
+#: Every format by its number in a GGUF file.
+FORMATS: Mapping[int, Format] = MappingProxyType({each.type_id: each for each in _ALL})
+
+
+def format_named(name: str) -> Format:
+    """The format of that name, in upper or lower case; ValueError, which lists the names, if there is none."""
+    for each in _ALL:
+        if each.name.casefold() == name.casefold():
+            return each
+    known = ", ".join(each.name for each in _ALL)
+    raise ValueError(f"no block format is named {name!r}; known: {known}")
+
+
+__all__ = [
+    "BF16",
+    "F16",
+    "F32",
+    "FORMATS",
+    "IQ4_NL",
+    "IQ4_XS",
+    "Q2_K",
+    "Q3_K",
+    "Q4_0",
+    "Q4_1",
+    "Q4_K",
+    "Q5_0",
+    "Q5_1",
+    "Q5_K",
+    "Q6_K",
+    "Q8_0",
+    "FloatFormat",
+    "Format",
+    "LevelFormat",
+    "format_named",
+]

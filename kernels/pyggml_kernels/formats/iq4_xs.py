@@ -1,0 +1,42 @@
+"""IQ4_XS: 256 weights in 8 groups of 32, levels as in IQ4_NL; 6-bit scales under a half (4.25 bits a weight)."""
+
+from typing import Any
+
+import numpy as np
+
+from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.four_bit_table import look_up
+from pyggml_kernels.formats.words import bits, load_word, store_word
+from pyggml_kernels.jit import device, kernel
+from pyggml_kernels.memory import f32, load_half, u8
+
+LAYOUT = np.dtype([("d", np.float16), ("scales_h", np.uint16), ("scales_l", np.uint8, 4), ("qs", np.uint8, 128)])
+BLOCK_BYTES = LAYOUT.itemsize
+
+
+@device
+def group_scale(block: Any, group: int) -> Any:
+    """The scale of a group, -32..31: low 4 bits from a half of a byte of scales_l, high 2 bits from scales_h."""
+    low = (block[4 + group // 2] >> (group % 2 * 4)) & 15
+    high = (block[2 + group // 4] >> (group % 4 * 2)) & 3
+    return np.int32(low | (high << 4)) - np.int32(32)
+
+
+@kernel
+def decode_iq4_xs(source: int, n_blocks: int, levels: int, scales: int, minimums: int) -> None:
+    """Levels of the table; each group of 32 packs its indices as IQ4_NL does."""
+    scale, minimum = f32(scales, n_blocks * 8), f32(minimums, n_blocks * 8)
+    for index in range(n_blocks):
+        start, out = source + index * BLOCK_BYTES, levels + index * 256
+        block = u8(start, BLOCK_BYTES)
+        d = load_half(block, 0)
+        for group in range(8):
+            scale[index * 8 + group] = d * np.float32(group_scale(block, group))
+            minimum[index * 8 + group] = 0
+            for i in range(0, 16, 8):
+                codes = load_word(start + 8 + group * 16 + i)
+                store_word(out + group * 32 + i, look_up(bits(codes, 0, 15)))
+                store_word(out + group * 32 + 16 + i, look_up(bits(codes, 4, 15)))
+
+
+IQ4_XS = LevelFormat("IQ4_XS", 23, LAYOUT, 256, "Q8_K", group_size=32, has_minimum=False, decode=decode_iq4_xs)

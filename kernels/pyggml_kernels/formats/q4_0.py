@@ -1,0 +1,28 @@
+"""Q4_0: 32 weights as 4-bit levels around 8 and one half-precision scale (4.5 bits a weight)."""
+
+import numpy as np
+
+from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.words import bits, less, load_word, store_word
+from pyggml_kernels.jit import kernel
+from pyggml_kernels.memory import f32, load_half, u8
+
+LAYOUT = np.dtype([("d", np.float16), ("qs", np.uint8, 16)])
+BLOCK_BYTES = LAYOUT.itemsize
+
+
+@kernel
+def decode_q4_0(source: int, n_blocks: int, levels: int, scales: int, minimums: int) -> None:
+    """Levels -8..7; the low halves of the bytes hold the first 16, the high halves the others."""
+    scale, minimum = f32(scales, n_blocks), f32(minimums, n_blocks)
+    for index in range(n_blocks):
+        start, out = source + index * BLOCK_BYTES, levels + index * 32
+        scale[index] = load_half(u8(start, BLOCK_BYTES), 0)
+        minimum[index] = 0
+        for i in range(0, 16, 8):
+            codes = load_word(start + 2 + i)
+            store_word(out + i, less(bits(codes, 0, 15), 8))
+            store_word(out + 16 + i, less(bits(codes, 4, 15), 8))
+
+
+Q4_0 = LevelFormat("Q4_0", 2, LAYOUT, 32, "Q8_0", group_size=32, has_minimum=False, decode=decode_q4_0)

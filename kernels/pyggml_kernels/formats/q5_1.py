@@ -1,0 +1,29 @@
+"""Q5_1: 32 weights as 5-bit levels, a half-precision scale and a half-precision offset (6 bits a weight)."""
+
+import numpy as np
+
+from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.words import bits, load_word, spread, store_word
+from pyggml_kernels.jit import kernel
+from pyggml_kernels.memory import f32, load_half, u8
+
+LAYOUT = np.dtype([("d", np.float16), ("m", np.float16), ("qh", np.uint8, 4), ("qs", np.uint8, 16)])
+BLOCK_BYTES = LAYOUT.itemsize
+
+
+@kernel
+def decode_q5_1(source: int, n_blocks: int, levels: int, scales: int, minimums: int) -> None:
+    """Levels 0..31, packed as in Q5_0; the file's m is added, so the minimum is -m."""
+    scale, minimum = f32(scales, n_blocks), f32(minimums, n_blocks)
+    for index in range(n_blocks):
+        start, out = source + index * BLOCK_BYTES, levels + index * 32
+        block = u8(start, BLOCK_BYTES)
+        scale[index] = load_half(block, 0)
+        minimum[index] = -load_half(block, 2)
+        for i in range(2):
+            codes = load_word(start + 8 + i * 8)
+            store_word(out + i * 8, bits(codes, 0, 15) | spread(block[4 + i], 4))
+            store_word(out + i * 8 + 16, bits(codes, 4, 15) | spread(block[6 + i], 4))
+
+
+Q5_1 = LevelFormat("Q5_1", 7, LAYOUT, 32, "Q8_1", group_size=32, has_minimum=True, decode=decode_q5_1)
