@@ -1,0 +1,114 @@
+"""Placing weights, holding memory, compiling graphs for batch shapes and running them."""
+
+from collections import OrderedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from pyggml.backend.arena import ALIGNMENT, lay_out
+from pyggml.backend.cpu.cache import CPUCache
+from pyggml.backend.cpu.inputs import StepInputs
+from pyggml.backend.cpu.lowering import Lowering, Memory, scratch_bytes
+from pyggml.backend.cpu.quantization import insert_conversions
+from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_vector
+from pyggml.backend.graph import Graph, Rows
+from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml_kernels.plan import Plan
+from pyggml_kernels.threads import WorkerPool, available_cores
+
+#: Batch shapes whose plans are kept: one token, a full batch, and a few remainders.
+_MAX_PLANS = 8
+
+
+class _Block:
+    """Memory that only ever grows, aligned to a cache line."""
+
+    def __init__(self) -> None:
+        self._memory = np.zeros(0, np.uint8)
+        self.address = 0
+
+    def grow(self, n_bytes: int) -> bool:
+        """Make room; True if the address changed."""
+        if n_bytes + ALIGNMENT <= self._memory.size:
+            return False
+        self._memory = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+        self.address = int(self._memory.ctypes.data) + -int(self._memory.ctypes.data) % ALIGNMENT
+        return True
+
+    def floats(self, offset: int, n_rows: int, n_columns: int) -> npt.NDArray[np.float32]:
+        """A view of floats at an offset from the address."""
+        start = self.address - int(self._memory.ctypes.data) + offset
+        return self._memory[start : start + 4 * n_rows * n_columns].view(np.float32).reshape(n_rows, n_columns)
+
+
+class CPUBackend:
+    """All cores, or `n_threads` of them, for batches of up to `n_batch` tokens of `n_sequences` sequences."""
+
+    def __init__(self, n_threads: int | None, n_batch: int, n_sequences: int) -> None:
+        self._pool = WorkerPool(n_threads or available_cores())
+        self._n_batch = n_batch
+        self._n_sequences = n_sequences
+
+    @property
+    def n_threads(self) -> int:
+        """How many workers there are."""
+        return self._pool.n_workers
+
+    def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
+        """See `Backend.matrix`."""
+        return place_matrix(data, type_id, n_rows, n_columns)
+
+    def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CPUWeight:
+        """See `Backend.vector`."""
+        return place_vector(data, type_id, n_columns)
+
+    def cache(self, shape: CacheShape) -> CPUCache:
+        """See `Backend.cache`."""
+        return CPUCache(shape)
+
+    def compile(self, graph: Graph, cache: Cache) -> "CPUExecutable":
+        """See `Backend.compile`."""
+        if not isinstance(cache, CPUCache):
+            raise TypeError("a CPU plan needs a cache on the CPU")
+        return CPUExecutable(graph, cache, self._pool, self._n_batch, self._n_sequences)
+
+
+class CPUExecutable:
+    """One graph's plans, by batch shape, over shared memory."""
+
+    def __init__(self, graph: Graph, cache: CPUCache, pool: WorkerPool, n_batch: int, n_sequences: int) -> None:
+        self._nodes = insert_conversions(graph.nodes)
+        self._result = graph.result
+        self._cache = cache
+        self._pool = pool
+        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages)
+        self._arena, self._scratch = _Block(), _Block()
+        needed = max(scratch_bytes(node, cache, pool.n_workers) for node in self._nodes)
+        self._scratch_bytes = -(-needed // ALIGNMENT) * ALIGNMENT
+        self._scratch.grow(self._scratch_bytes * pool.n_workers)
+        self._plans: OrderedDict[tuple[int, int], tuple[Plan, int]] = OrderedDict()
+
+    def run(self, step: Step) -> npt.NDArray[np.float32]:
+        """See `Executable.run`."""
+        self._pool.settle()
+        self._inputs.fill(step)
+        n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
+        plan, offset = self._plan(n_rows)
+        self._pool.run(plan)
+        return self._arena.floats(offset, n_rows[self._result.rows], self._result.n_columns)
+
+    def _plan(self, n_rows: dict[Rows, int]) -> tuple[Plan, int]:
+        """The plan for a batch shape and where its result lies in the arena."""
+        shape = (n_rows["tokens"], n_rows["outputs"])
+        if shape in self._plans:
+            self._plans.move_to_end(shape)
+            return self._plans[shape]
+        offsets, n_bytes = lay_out(self._nodes, n_rows)
+        if self._arena.grow(n_bytes):
+            self._plans.clear()
+        memory = Memory(self._arena.address, offsets, self._scratch.address, self._scratch_bytes)
+        lowering = Lowering(memory, self._cache, self._inputs, n_rows, self._pool.n_workers)
+        self._plans[shape] = Plan(lowering.lower(self._nodes), keep=lowering.constants), offsets[self._result.index]
+        if len(self._plans) > _MAX_PLANS:
+            self._plans.popitem(last=False)
+        return self._plans[shape]

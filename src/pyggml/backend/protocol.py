@@ -1,0 +1,101 @@
+"""What a backend is: it places weights, holds a cache, and compiles graphs for batch shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pyggml.backend.graph import Graph, Rope
+
+
+class Weight(Protocol):
+    """A weight in its place on a device, in whatever layout that device likes."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows: outputs of a matrix product; 1 for a vector."""
+
+    @property
+    def n_columns(self) -> int:
+        """Columns: inputs of a matrix product."""
+
+
+@dataclass(frozen=True)
+class CacheShape:
+    """The size and the formats of a paged cache."""
+
+    n_layers: int
+    n_kv_heads: int
+    key_size: int
+    value_size: int
+    n_pages: int
+    page_size: int
+    key_format: str
+    value_format: str
+
+
+class Cache(Protocol):
+    """Keys and values of all layers, in pages, on a device."""
+
+    @property
+    def shape(self) -> CacheShape:
+        """Its size and formats."""
+
+    def move(self, pages: Sequence[int], source: int, target: int, n: int, rope: Rope) -> None:
+        """Move `n` positions of the sequence with these pages from `source` down to `target`, turning keys."""
+
+    def copy_page(self, source: int, target: int) -> None:
+        """Make the target page equal to the source page, in all layers."""
+
+    def read(self, pages: Sequence[int], n: int) -> bytes:
+        """The keys and values of the first `n` positions."""
+
+    def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
+        """What `read` gave, back again."""
+
+    def bytes_of(self, n: int) -> int:
+        """The length of what `read` gives for `n` positions."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A batch of tokens and where their keys and values go."""
+
+    tokens: npt.NDArray[np.int32]
+    """(n_tokens,)"""
+    positions: npt.NDArray[np.int32]
+    """(n_tokens,), each in its own sequence"""
+    sequences: npt.NDArray[np.int32]
+    """(n_tokens,), rows of the page table"""
+    page_table: npt.NDArray[np.int32]
+    """(n_sequences, pages of the longest sequence)"""
+    outputs: npt.NDArray[np.int32]
+    """(n_outputs,), the tokens whose result is wanted, as indices into `tokens`"""
+
+
+class Executable(Protocol):
+    """A graph compiled for a cache: runs any batch that the backend was made for."""
+
+    def run(self, step: Step) -> npt.NDArray[np.float32]:
+        """The graph's result, (n_outputs or n_tokens, columns); valid until the next run."""
+
+
+class Backend(Protocol):
+    """A device."""
+
+    def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> Weight:
+        """Place a matrix, given as the bytes of a GGUF tensor."""
+
+    def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> Weight:
+        """Place a vector; it is used as floats."""
+
+    def cache(self, shape: CacheShape) -> Cache:
+        """A cache, all pages empty."""
+
+    def compile(self, graph: Graph, cache: Cache) -> Executable:
+        """Make a graph ready to run."""

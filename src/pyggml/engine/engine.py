@@ -1,0 +1,119 @@
+"""The engine: one model on one device, its cache, and the step that advances sequences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+
+from pyggml.backend.protocol import Backend, Cache, CacheShape, Executable, Step
+from pyggml.errors import ModelError
+from pyggml.kv_cache import PagedSequence, PagePool
+from pyggml.models import DecoderConfig, DecoderWeights, decoder_graph
+
+#: Positions in a page of the cache.
+PAGE_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tokens of one sequence in a step: they take positions from `start` on."""
+
+    sequence: PagedSequence
+    start: int
+    tokens: Sequence[int]
+    outputs: Sequence[int]
+    """The tokens whose result is wanted, as indices into `tokens`."""
+
+
+class Engine:
+    """Owns the state on the device; `step` is the only way to advance it, one caller at a time."""
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        weights: DecoderWeights,
+        backend: Backend,
+        *,
+        n_ctx: int,
+        n_sequences: int,
+        n_batch: int,
+        cache_formats: tuple[str, str],
+    ) -> None:
+        self.config = config
+        self.n_ctx = n_ctx
+        self.n_batch = n_batch
+        self._backend = backend
+        self._weights = weights
+        self._n_sequences = n_sequences
+        n_pages = -(-n_ctx // PAGE_SIZE) * n_sequences
+        shape = CacheShape(
+            config.n_layers, config.n_kv_heads, config.key_size, config.value_size, n_pages, PAGE_SIZE, *cache_formats
+        )
+        self._pool = PagePool(n_pages, PAGE_SIZE)
+        self.cache = _allocate(backend, shape, n_ctx)
+        self._executables: dict[int | None, Executable] = {}
+        self._lock = Lock()
+
+    def new_sequence(self) -> PagedSequence:
+        """A sequence with nothing in it."""
+        return PagedSequence(self._pool)
+
+    def step(self, parts: Sequence[Part], n_layers: int | None = None) -> npt.NDArray[np.float32]:
+        """Evaluate all parts' tokens, `n_batch` at most in all, and write their keys and values.
+
+        Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; with `n_layers`, their hidden
+        states (n_outputs, n_embd) after so many layers. ContextError if the cache has no room.
+        """
+        with self._lock:
+            for part in parts:
+                part.sequence.reserve(part.start + len(part.tokens))
+                for shared, own in part.sequence.own(part.start):
+                    self.cache.copy_page(shared, own)
+            return self._executable(n_layers).run(_gather(parts)).copy()
+
+    def discard(self, sequence: PagedSequence, start: int, n: int, n_positions: int) -> None:
+        """Let a sequence of `n_positions` forget the `n` positions from `start` on; those behind move down."""
+        with self._lock:
+            for shared, own in sequence.own(start):
+                self.cache.copy_page(shared, own)
+            rope = self.config.rope.parameters(self.config.architecture.rope_halves, self._weights.rope_factors)
+            self.cache.move(sequence.pages, start + n, start, n_positions - start - n, rope)
+            sequence.truncate(n_positions - n)
+
+    def _executable(self, n_layers: int | None) -> Executable:
+        if n_layers not in self._executables:
+            graph = decoder_graph(self.config, self._weights, n_layers)
+            self._executables[n_layers] = self._backend.compile(graph, self.cache)
+        return self._executables[n_layers]
+
+
+def _allocate(backend: Backend, shape: CacheShape, n_ctx: int) -> Cache:
+    try:
+        return backend.cache(shape)
+    except (MemoryError, ValueError) as error:
+        raise ModelError(
+            f"no memory for the key/value cache of {n_ctx} positions ({shape.n_layers} layers, {shape.n_kv_heads}"
+            f" heads, keys {shape.key_format}, values {shape.value_format}): {error}; choose a smaller context with -c"
+        ) from error
+
+
+def _gather(parts: Sequence[Part]) -> Step:
+    """The parts as one batch."""
+    tokens = [token for part in parts for token in part.tokens]
+    starts = np.cumsum([0, *[len(part.tokens) for part in parts]])
+    page_table = np.zeros((len(parts), max(len(part.sequence.pages) for part in parts)), np.int32)
+    for row, part in zip(page_table, parts, strict=True):
+        row[: len(part.sequence.pages)] = part.sequence.pages
+    return Step(
+        tokens=np.array(tokens, np.int32),
+        positions=np.concatenate([np.arange(part.start, part.start + len(part.tokens)) for part in parts]).astype(
+            np.int32
+        ),
+        sequences=np.repeat(np.arange(len(parts)), np.diff(starts)).astype(np.int32),
+        page_table=page_table,
+        outputs=np.array(
+            [start + output for start, part in zip(starts, parts, strict=False) for output in part.outputs], np.int32
+        ),
+    )

@@ -1,0 +1,240 @@
+"""The Python API: a loaded model."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyggml.backend.cpu import CPUBackend, on_kernel_compilation
+from pyggml.chat import ChatTemplate, Message
+from pyggml.engine import Engine, Event, GenerationOptions, Part, Session
+from pyggml.errors import ContextError, UsageError
+from pyggml.gguf import GGUFFile
+from pyggml.models import DecoderConfig, architecture_of, load_weights
+from pyggml.sampling import Sampler, SamplingOptions
+from pyggml.tokenizer import Tokenizer, load_tokenizer
+
+#: Formats of keys and values in the cache.
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
+#: The cache's size is a multiple of this, as llama.cpp has it.
+_CONTEXT_MULTIPLE = 256
+#: A session and a short-lived sequence for `logits`; pages that are never written take no memory.
+_N_SEQUENCES = 2
+#: Rows of logits computed at a time: with a large vocabulary more would need gigabytes.
+_LOGITS_BATCH = 64
+
+
+def chat_tokens(
+    tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message | Mapping[str, Any]]
+) -> list[int]:
+    """The tokens of a conversation, up to where the model's answer begins. Raises ChatTemplateError."""
+    text = template.render(messages, add_generation_prompt=True)
+    # Some templates write the token that begins a text; then the tokenizer is not to add another.
+    begins = bool(template.bos_token) and text.startswith(template.bos_token)
+    return tokenizer.tokenize(text, add_special=not begins, parse_special=True)
+
+
+class Model:
+    """A model in memory: text to tokens, tokens to logits, prompts to text. One caller at a time."""
+
+    def __init__(
+        self, file: GGUFFile, tokenizer: Tokenizer, config: DecoderConfig, engine: Engine, n_threads: int
+    ) -> None:
+        self.file = file
+        self.tokenizer = tokenizer
+        self.config = config
+        self.engine = engine
+        self.n_threads = n_threads
+
+    @property
+    def n_ctx(self) -> int:
+        """Positions a context can have."""
+        return self.engine.n_ctx
+
+    @property
+    def n_ctx_train(self) -> int:
+        """Positions the model was trained with."""
+        return self.config.n_ctx_train
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the file's metadata, its tensor list and the cache's formats: the model's name in session files."""
+        shape = self.engine.cache.shape
+        digest = hashlib.sha256(f"{shape.key_format} {shape.value_format}\n".encode())
+        for name, info in self.file.tensors.items():
+            digest.update(f"{name} {info.type_id} {info.shape} {info.offset}\n".encode())
+        for key, value in self.file.metadata.items():
+            digest.update(f"{key}={value!r}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def chat_template(self) -> ChatTemplate | None:
+        """The file's own chat template, if it has one."""
+        source = self.file.get("tokenizer.chat_template", str, "")
+        return self.choose_chat_template(None) if source else None
+
+    def choose_chat_template(self, choice: str | None) -> ChatTemplate:
+        """A template by built-in name, file or text; None for the file's own. ChatTemplateError if there is none."""
+        own = self.file.get("tokenizer.chat_template", str, "") or None
+        return ChatTemplate.choose(
+            choice, own, bos_token=self._text(self.tokenizer.bos), eos_token=self._text(self.tokenizer.eos)
+        )
+
+    def _text(self, token: int | None) -> str:
+        return "" if token is None else self.tokenizer.text(token)
+
+    def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
+        """The tokens of a text; `add_special` adds what the vocabulary wants around it, `parse_special` reads special
+        tokens written in it."""
+        return self.tokenizer.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def detokenize(self, tokens: Sequence[int], *, special: bool = False) -> str:
+        """The text of tokens; control tokens are left out unless `special`."""
+        return self.tokenizer.detokenize(tokens, render_special=special)
+
+    def session(self) -> Session:
+        """A new context."""
+        return Session(self.engine, self.tokenizer, self.fingerprint)
+
+    @cached_property
+    def _session(self) -> Session:
+        """The context of `generate` and `chat`: what two calls have in common at their beginning is computed once."""
+        return self.session()
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        sampling: SamplingOptions | None = None,
+        max_tokens: int = -1,
+        stop: Sequence[str] = (),
+        options: GenerationOptions | None = None,
+    ) -> Iterator[Event]:
+        """Continue a prompt, given as text or as tokens, until the model ends it.
+
+        Yields a PromptEvent for each batch of the prompt, a TextEvent for each token, and one DoneEvent. `options`
+        replaces `max_tokens` and `stop`. Raises ContextError for a prompt that does not fit.
+        """
+        tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else prompt
+        sampler = Sampler(sampling or SamplingOptions.from_metadata(self.file.metadata), self.tokenizer)
+        options = options or GenerationOptions(max_tokens=max_tokens, stop=tuple(stop))
+        return self._session.generate(tokens, sampler, options)
+
+    def chat(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        chat_template: str | None = None,
+        sampling: SamplingOptions | None = None,
+        max_tokens: int = -1,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Event]:
+        """Answer a conversation; each message has a `role` and a `content`. Events as `generate` gives them."""
+        tokens = chat_tokens(self.tokenizer, self.choose_chat_template(chat_template), list(messages))
+        return self.generate(tokens, sampling=sampling, max_tokens=max_tokens, stop=stop)
+
+    def logits(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The logits (n_tokens, n_vocab) after each token of a text, the text's own tokens being fed in."""
+        return self._evaluate(tokens, None)
+
+    def hidden_states(self, tokens: Sequence[int], layer: int) -> npt.NDArray[np.float32]:
+        """The residual stream (n_tokens, n_embd) after `layer` layers: 0 is the embedding, n_layers what the last
+        normalization reads."""
+        if not 0 <= layer <= self.config.n_layers:
+            raise UsageError(f"layer is {layer}; the model has layers 0 (the embedding) to {self.config.n_layers}")
+        return self._evaluate(tokens, layer)
+
+    def _evaluate(self, tokens: Sequence[int], n_layers: int | None) -> npt.NDArray[np.float32]:
+        if not 0 < len(tokens) <= self.n_ctx:
+            raise ContextError(f"{len(tokens)} tokens; the context holds 1 to {self.n_ctx}")
+        n_vocab = self.config.n_vocab
+        if bad := [token for token in tokens if not 0 <= token < n_vocab]:
+            raise UsageError(f"token {bad[0]} is not in the vocabulary of {n_vocab}")
+        sequence = self.engine.new_sequence()
+        batch = min(_LOGITS_BATCH, self.engine.n_batch)
+        try:
+            rows = []
+            for start in range(0, len(tokens), batch):
+                part = tokens[start : start + batch]
+                rows.append(self.engine.step([Part(sequence, start, part, range(len(part)))], n_layers))
+            return np.concatenate(rows)
+        finally:
+            sequence.truncate(0)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    n_ctx: int = 0,
+    n_batch: int = 2048,
+    n_ubatch: int = 512,
+    n_threads: int | None = None,
+    n_gpu_layers: int = 0,
+    cache_type_k: str = "f16",
+    cache_type_v: str = "f16",
+    on_compile: Callable[[str], None] | None = None,
+) -> Model:
+    """Load a GGUF file.
+
+    n_ctx: positions of a context, rounded up to a multiple of 256; 0 for as many as the model was trained with.
+    n_batch, n_ubatch: the prompt is evaluated in batches of the smaller of the two.
+    n_threads: None for all cores this process may use.
+    n_gpu_layers: layers to place on a GPU; there is no GPU backend yet, so anything but 0 is a RuntimeWarning.
+    cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
+    on_compile: called with the name of each kernel that has to be compiled, once on a machine.
+
+    Raises GGUFError, ModelError, TokenizerError for files that cannot be used, UsageError for options that cannot.
+    """
+    _check_options(n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads)
+    for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
+        if value not in CACHE_TYPES:
+            raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
+    if n_gpu_layers:
+        warnings.warn("no GPU backend is available: all layers run on the CPU", RuntimeWarning, stacklevel=2)
+    if on_compile:
+        on_kernel_compilation(on_compile)
+    file = GGUFFile.open(path)
+    config = DecoderConfig.from_file(file, architecture_of(file))
+    _check_cache_rows(config, cache_type_k, cache_type_v)
+    tokenizer = load_tokenizer(file)
+    n_batch = min(n_batch, n_ubatch)
+    n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
+    backend = CPUBackend(n_threads, n_batch, _N_SEQUENCES)
+    engine = Engine(
+        config,
+        load_weights(file, config, backend),
+        backend,
+        n_ctx=n_ctx,
+        n_sequences=_N_SEQUENCES,
+        n_batch=n_batch,
+        cache_formats=(cache_type_k, cache_type_v),
+    )
+    return Model(file, tokenizer, config, engine, backend.n_threads)
+
+
+def _check_options(*, n_ctx: int, n_batch: int, n_ubatch: int, n_threads: int | None) -> None:
+    limits = {
+        "n_ctx": (n_ctx, 0, 1 << 30),
+        "n_batch": (n_batch, 1, 1 << 20),
+        "n_ubatch": (n_ubatch, 1, 1 << 20),
+        "n_threads": (1 if n_threads is None else n_threads, 1, 1 << 12),
+    }
+    for option, (value, low, high) in limits.items():
+        if not low <= value <= high:
+            raise UsageError(f"{option} is {value}; allowed are {low} to {high}")
+
+
+def _check_cache_rows(config: DecoderConfig, cache_type_k: str, cache_type_v: str) -> None:
+    for option, value, size in (
+        ("cache_type_k", cache_type_k, config.key_size),
+        ("cache_type_v", cache_type_v, config.value_size),
+    ):
+        if value == "q8_0" and size % 32:
+            raise UsageError(
+                f"{option} is q8_0, which needs heads of a multiple of 32 numbers; this model's have {size}"
+            )

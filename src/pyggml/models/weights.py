@@ -1,0 +1,134 @@
+"""A decoder's weights: which tensors there have to be, in which shapes, and their places on a device."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pyggml.backend.protocol import Backend, Weight
+from pyggml.errors import ModelError
+from pyggml.gguf import GGUFFile
+from pyggml.models.config import DecoderConfig
+from pyggml_kernels.formats import FORMATS
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One layer, named as in the file."""
+
+    attn_norm: Weight
+    attn_q: Weight
+    attn_k: Weight
+    attn_v: Weight
+    attn_output: Weight
+    ffn_norm: Weight
+    ffn_gate: Weight
+    ffn_up: Weight
+    ffn_down: Weight
+    attn_q_bias: Weight | None
+    attn_k_bias: Weight | None
+    attn_v_bias: Weight | None
+    attn_output_bias: Weight | None
+    ffn_gate_bias: Weight | None
+    ffn_up_bias: Weight | None
+    ffn_down_bias: Weight | None
+
+
+@dataclass(frozen=True)
+class DecoderWeights:
+    """All of a decoder; `output` is the embedding table itself where the file ties them."""
+
+    token_embd: Weight
+    layers: tuple[LayerWeights, ...]
+    output_norm: Weight
+    output: Weight
+    output_bias: Weight | None
+    rope_factors: npt.NDArray[np.float32] | None
+    """What each rotary pair's angle is divided by, (key_size / 2,), in files of Llama 3.1 and later."""
+
+
+class TensorLoader:
+    """Tensors of a file, checked against the shape the hyperparameters ask for, and placed on a device."""
+
+    def __init__(self, file: GGUFFile, backend: Backend) -> None:
+        self._file = file
+        self._backend = backend
+
+    def _checked(self, name: str, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], int]:
+        """A tensor's bytes and type, if it has this shape (the length of a row first) and a format that is known."""
+        if name not in self._file.tensors:
+            raise ModelError(
+                f"{self._file.path}: tensor {name!r} is missing; the file is incomplete, or not of the architecture"
+                f" that it names"
+            )
+        info = self._file.tensors[name]
+        found = info.shape if len(info.shape) == len(shape) else (*info.shape, *[1] * (len(shape) - len(info.shape)))
+        if tuple(found) != shape:
+            raise ModelError(
+                f"{info.path}: tensor {name!r} has shape {list(info.shape)}; the file's metadata ask for {list(shape)}"
+            )
+        if info.type_id not in FORMATS:
+            supported = ", ".join(each.name for each in FORMATS.values())
+            raise ModelError(f"{info.path}: tensor {name!r} has type {info.type_name}; supported types: {supported}")
+        return self._file.tensor_bytes(name), info.type_id
+
+    def matrix(self, name: str, n_rows: int, n_columns: int) -> Weight:
+        """A matrix that has to be there."""
+        data, type_id = self._checked(f"{name}.weight", (n_columns, n_rows))
+        return self._backend.matrix(data, type_id, n_rows, n_columns)
+
+    def vector(self, name: str, n: int) -> Weight:
+        """A vector that has to be there; `name` with its ending."""
+        data, type_id = self._checked(name, (n,))
+        return self._backend.vector(data, type_id, n)
+
+    def bias(self, name: str, n: int, *, required: bool = False) -> Weight | None:
+        """A bias, or None where the file has none and need not."""
+        full = f"{name}.bias"
+        return self.vector(full, n) if required or full in self._file.tensors else None
+
+    def floats(self, name: str, n: int) -> npt.NDArray[np.float32] | None:
+        """A vector as numbers, or None where the file has none."""
+        if name not in self._file.tensors:
+            return None
+        data, type_id = self._checked(name, (n,))
+        return FORMATS[type_id].dequantize(data)
+
+
+def load_weights(file: GGUFFile, config: DecoderConfig, backend: Backend) -> DecoderWeights:
+    """Place all weights; ModelError names the tensor that is missing, misshapen or of an unknown type."""
+    loader = TensorLoader(file, backend)
+    token_embd = loader.matrix("token_embd", config.n_vocab, config.n_embd)
+    tied = "output.weight" not in file.tensors
+    return DecoderWeights(
+        token_embd=token_embd,
+        layers=tuple(_load_layer(loader, config, layer) for layer in range(config.n_layers)),
+        output_norm=loader.vector("output_norm.weight", config.n_embd),
+        output=token_embd if tied else loader.matrix("output", config.n_vocab, config.n_embd),
+        output_bias=loader.bias("output", config.n_vocab),
+        rope_factors=loader.floats("rope_freqs.weight", config.rope.n_dims // 2),
+    )
+
+
+def _load_layer(loader: TensorLoader, config: DecoderConfig, layer: int) -> LayerWeights:
+    name = f"blk.{layer}"
+    c, biased = config, config.architecture.attention_bias
+    n_q, n_k, n_v = c.n_heads * c.key_size, c.n_kv_heads * c.key_size, c.n_kv_heads * c.value_size
+    return LayerWeights(
+        attn_norm=loader.vector(f"{name}.attn_norm.weight", c.n_embd),
+        attn_q=loader.matrix(f"{name}.attn_q", n_q, c.n_embd),
+        attn_k=loader.matrix(f"{name}.attn_k", n_k, c.n_embd),
+        attn_v=loader.matrix(f"{name}.attn_v", n_v, c.n_embd),
+        attn_output=loader.matrix(f"{name}.attn_output", c.n_embd, c.n_heads * c.value_size),
+        ffn_norm=loader.vector(f"{name}.ffn_norm.weight", c.n_embd),
+        ffn_gate=loader.matrix(f"{name}.ffn_gate", c.n_ff, c.n_embd),
+        ffn_up=loader.matrix(f"{name}.ffn_up", c.n_ff, c.n_embd),
+        ffn_down=loader.matrix(f"{name}.ffn_down", c.n_embd, c.n_ff),
+        attn_q_bias=loader.bias(f"{name}.attn_q", n_q, required=biased),
+        attn_k_bias=loader.bias(f"{name}.attn_k", n_k, required=biased),
+        attn_v_bias=loader.bias(f"{name}.attn_v", n_v, required=biased),
+        attn_output_bias=loader.bias(f"{name}.attn_output", c.n_embd),
+        ffn_gate_bias=loader.bias(f"{name}.ffn_gate", c.n_ff),
+        ffn_up_bias=loader.bias(f"{name}.ffn_up", c.n_ff),
+        ffn_down_bias=loader.bias(f"{name}.ffn_down", c.n_embd),
+    )
