@@ -1,0 +1,1 @@
+"""pyggml beside llama.cpp: the same file, the same threads, in alternating runs."""

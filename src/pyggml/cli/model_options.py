@@ -1,0 +1,161 @@
+"""Which model, and how it is loaded: the options, and what they came to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pyggml.cli.parameter_types import ALL, AUTO, GPU_LAYERS
+from pyggml.cli.sections import Decorated, section
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
+
+Options = TypeVar("Options", bound="DataclassInstance")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Where the model comes from; none given: the one inside the package."""
+
+    model: Path | None
+    model_url: str | None
+    hf_repo: str | None
+    hf_file: str | None
+    hf_token: str | None
+    modelscope: str | None
+    offline: bool
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """The context, its cache, batches, threads and layers on the GPU."""
+
+    ctx_size: int
+    batch_size: int
+    ubatch_size: int
+    cache_type_k: str
+    cache_type_v: str
+    threads: int
+    gpu_layers: int | str
+
+
+def take(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """Make one of the dataclasses of options from the parameters of a command that bear its fields' names."""
+    return kind(**{field.name: values[field.name] for field in fields(kind)})
+
+
+_model = section("Model")
+_loading = section("Context, memory, threads")
+
+_OPTIONS = (
+    _model(
+        "model",
+        "-m",
+        "--model",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        default_text="the small model inside the package",
+        help="The GGUF file, or any shard of a split one.",
+    ),
+    _model("model_url", "-mu", "--model-url", metavar="URL", help="Download this file, or take it from the cache."),
+    _model(
+        "hf_repo",
+        "-hf",
+        "-hfr",
+        "--hf-repo",
+        metavar="USER/REPO[:QUANT]",
+        help="Download from Hugging Face; without QUANT: Q4_K_M, else Q8_0, else the first.",
+    ),
+    _model("hf_file", "-hff", "--hf-file", metavar="FILE", help="The file in the repository, instead of QUANT."),
+    _model(
+        "hf_token",
+        "-hft",
+        "--hf-token",
+        metavar="TOKEN",
+        default_text="the environment's HF_TOKEN",
+        help="The access token for Hugging Face.",
+    ),
+    _model("modelscope", "--modelscope", metavar="USER/REPO[:QUANT]", help="Download from ModelScope."),
+    _model("offline", "--offline", is_flag=True, help="Take downloads from the cache alone."),
+    _loading(
+        "ctx_size",
+        "-c",
+        "--ctx-size",
+        type=click.IntRange(0),
+        default=0,
+        metavar="N",
+        default_text="0, as the model was trained",
+        help="Tokens of the context.",
+    ),
+    _loading(
+        "batch_size",
+        "-b",
+        "--batch-size",
+        type=click.IntRange(1),
+        default=2048,
+        metavar="N",
+        default_text="2048",
+        help="Tokens of a prompt taken on at once.",
+    ),
+    _loading(
+        "ubatch_size",
+        "-ub",
+        "--ubatch-size",
+        type=click.IntRange(1),
+        default=512,
+        metavar="N",
+        default_text="512",
+        help="Tokens of a prompt computed at once.",
+    ),
+    _loading(
+        "cache_type_k",
+        "-ctk",
+        "--cache-type-k",
+        type=click.Choice(CACHE_TYPES),
+        default="f16",
+        default_text="f16",
+        help="Type of the cache's keys.",
+    ),
+    _loading(
+        "cache_type_v",
+        "-ctv",
+        "--cache-type-v",
+        type=click.Choice(CACHE_TYPES),
+        default="f16",
+        default_text="f16",
+        help="Type of the cache's values.",
+    ),
+    _loading(
+        "threads",
+        "-t",
+        "--threads",
+        type=int,
+        default=-1,
+        metavar="N",
+        default_text="-1, all cores",
+        help="Threads that compute.",
+    ),
+    _loading(
+        "gpu_layers",
+        "-ngl",
+        "--gpu-layers",
+        "--n-gpu-layers",
+        type=GPU_LAYERS,
+        metavar="N",
+        default=AUTO,
+        default_text="auto",
+        help=f"Layers on the GPU: a number, {AUTO!r} or {ALL!r}.",
+    ),
+)
+
+
+def model_options(function: Decorated) -> Decorated:
+    """Add all of these options."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function

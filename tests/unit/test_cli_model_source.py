@@ -1,0 +1,93 @@
+"""Which model the options name; downloads come from a server on loopback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyggml.cli.model_options import ModelOptions
+from pyggml.cli.model_source import locate_model
+from pyggml.errors import DownloadError, UsageError
+from pyggml.package_data import demo_model
+from tests.unit.loopback import LoopbackServer, allow_loopback_alone
+
+
+def options(**given: Any) -> ModelOptions:
+    nothing: dict[str, Any] = {
+        **dict.fromkeys(("model", "model_url", "hf_repo", "hf_file", "hf_token", "modelscope")),
+        "offline": False,
+    }
+    return ModelOptions(**(nothing | given))
+
+
+def test_the_path_or_the_model_in_the_package() -> None:
+    assert locate_model(options(model=Path("a.gguf"))) == Path("a.gguf")
+    assert locate_model(options()) == demo_model()
+
+
+def test_two_models() -> None:
+    with pytest.raises(UsageError, match="-mu and --modelscope each name a model: give one of them"):
+        locate_model(options(model_url="http://a/b", modelscope="a/b"))
+    with pytest.raises(UsageError, match="-hff names a file of a Hugging Face repository"):
+        locate_model(options(hf_file="a"))
+
+
+MODEL = b"GGUF and so on"
+HUGGINGFACE, MODELSCOPE = "/user/repo/resolve/main", "/models/user/repo/resolve/master"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackServer]:
+    """Both hubs with one repository, and an empty cache."""
+    allow_loopback_alone(monkeypatch)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("PYGGML_CACHE", str(tmp_path))
+    with LoopbackServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", server.url)
+        names = ["m-Q8_0.gguf", "m-Q4_0.gguf"]
+        listed = [{"type": "file", "path": name, "size": len(MODEL)} for name in names]
+        server.add("/api/models/user/repo/tree/main?recursive=true", json.dumps(listed).encode())
+        entries = {"Data": {"Files": [{"Type": "blob", "Path": name, "Size": len(MODEL)} for name in names]}}
+        path = "/api/v1/models/user/repo/repo/files?Revision=master&Recursive=true"
+        server.add(path, json.dumps(entries).encode())
+        for name in names:
+            server.add(f"{HUGGINGFACE}/{name}", MODEL)
+            server.add(f"{MODELSCOPE}/{name}", MODEL)
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"hf_repo": "user/repo"}, f"{HUGGINGFACE}/m-Q8_0.gguf"),
+        ({"hf_repo": "user/repo:q4_0"}, f"{HUGGINGFACE}/m-Q4_0.gguf"),
+        ({"hf_repo": "user/repo:q8_0", "hf_file": "m-Q4_0.gguf"}, f"{HUGGINGFACE}/m-Q4_0.gguf"),
+        ({"modelscope": "user/repo:Q4_0"}, f"{MODELSCOPE}/m-Q4_0.gguf"),
+        ({"model_url": f"{MODELSCOPE}/m-Q8_0.gguf"}, f"{MODELSCOPE}/m-Q8_0.gguf"),
+    ],
+)
+def test_downloads_and_then_offline(
+    server: LoopbackServer, given: dict[str, str], asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "model_url" in given:
+        given = {"model_url": server.url + given["model_url"]}
+    path = locate_model(options(**given))
+    assert path.read_bytes() == MODEL
+    assert server.paths()[-1] == asked
+    assert "downloading" in capsys.readouterr().err
+    server.requests.clear()
+    assert locate_model(options(**given, offline=True)) == path
+    assert server.requests == []
+    with pytest.raises(DownloadError):
+        locate_model(options(hf_repo="user/other", offline=True))
+
+
+def test_token_is_the_option_or_from_the_environment(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "from-environment")
+    locate_model(options(hf_repo="user/repo:q4_0"))
+    locate_model(options(hf_repo="user/repo:q8_0", hf_token="given"))
+    headers = [request.headers.get("authorization") for request in server.requests]
+    assert headers == ["Bearer from-environment"] * 2 + ["Bearer given"] * 2
