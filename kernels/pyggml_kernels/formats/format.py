@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml_kernels.formats.dequantize import dequantize_levels
+from pyggml_kernels.formats.quantize_floats import quantize_floats
 from pyggml_kernels.jit import Kernel
+from pyggml_kernels.plan import Operation, Plan
+from pyggml_kernels.threads import WorkerPool
+
+#: Weights that are quantized in one chunk.
+_WEIGHTS_PER_CHUNK = 65536
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,55 @@ class Format(ABC):
     def _dequantize(self, source: int, n_blocks: int, out: int) -> None:
         """Decode `n_blocks` at address `source` to floats at address `out`."""
 
+    def quantize(
+        self,
+        weights: npt.NDArray[np.float32],
+        importance: npt.NDArray[np.float32] | None = None,
+        pool: WorkerPool | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """Encode rows (n_rows, n_columns) of finite weights, every byte as ggml's `ggml_quantize_chunk` gives them.
+
+        `importance` (n_columns,) says how much the error of each column counts; formats that cannot use it ignore it, as
+        ggml does. Returns (n_rows, row_bytes). ValueError for weights that are not finite, for a row that is no whole
+        number of blocks, and for a format that cannot be quantized to, or not without importance.
+        """
+        rows = np.ascontiguousarray(weights, np.float32)
+        if rows.ndim != 2:
+            raise ValueError(f"weights have {rows.ndim} dimensions; a matrix (n_rows, n_columns) is needed")
+        if not np.isfinite(rows).all():
+            row, column = np.argwhere(~np.isfinite(rows))[0]
+            raise ValueError(
+                f"the weight in row {row}, column {column} is {rows[row, column]}; only finite ones can be quantized"
+            )
+        columns = None if importance is None else np.ascontiguousarray(importance, np.float32)
+        if columns is not None and columns.shape != rows.shape[1:]:
+            raise ValueError(f"importance has shape {columns.shape}; there are {rows.shape[1]} columns")
+        out = np.empty((len(rows), self.row_bytes(rows.shape[1])), np.uint8)
+        per_chunk = max(1, _WEIGHTS_PER_CHUNK // max(1, rows.shape[1]))
+        addresses = (rows.ctypes.data, len(rows), rows.shape[1], out.ctypes.data, out.shape[1])
+        importance_address = 0 if columns is None else columns.ctypes.data
+        words = np.array([*addresses, importance_address, per_chunk, self._store_address()], np.int64)
+        kernel = self._quantizer(columns is not None)
+        n_chunks = -(-len(rows) // per_chunk)
+        if pool is not None:
+            pool.run(Plan([Operation(kernel, words, n_chunks)]))
+        else:
+            for chunk in range(n_chunks):
+                kernel(words.ctypes.data, chunk, 0)
+        return out
+
+    @abstractmethod
+    def _quantizer(self, with_importance: bool) -> Kernel:
+        """The plan operation that quantizes; ValueError if there is none, or none without importance.
+
+        Arguments: 0 weights f32 (n_rows, n_columns), 1 n_rows, 2 n_columns, 3 out, 4 bytes of a row of out,
+        5 importance f32 (n_columns,) or 0, 6 rows in a chunk, 7 `store` of a `FloatFormat`.
+        """
+
+    def _store_address(self) -> int:
+        """The address of `store` of a `FloatFormat`, 0 for other formats."""
+        return 0
+
 
 @dataclass(frozen=True)
 class FloatFormat(Format):
@@ -66,6 +121,12 @@ class FloatFormat(Format):
 
     def _dequantize(self, source: int, n_blocks: int, out: int) -> None:
         self.load(source, n_blocks, out)
+
+    def _quantizer(self, with_importance: bool) -> Kernel:
+        return quantize_floats
+
+    def _store_address(self) -> int:
+        return self.store.address
 
 
 @dataclass(frozen=True)
@@ -87,3 +148,15 @@ class LevelFormat(Format):
         dequantize_levels(
             self.decode.address, source, n_blocks, self.block_size, self.group_size, self.block_bytes, out
         )
+
+    quantizer: Kernel | None = None
+    """The plan operation of `Format.quantize`; None for formats of activations only."""
+    needs_importance: bool = False
+    """Whether ggml refuses to quantize to this format without importance."""
+
+    def _quantizer(self, with_importance: bool) -> Kernel:
+        if self.quantizer is None:
+            raise ValueError(f"weights cannot be quantized to {self.name}")
+        if self.needs_importance and not with_importance:
+            raise ValueError(f"{self.name} needs an importance matrix: without one its error is too large to be of use")
+        return self.quantizer
