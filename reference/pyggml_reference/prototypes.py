@@ -38,6 +38,7 @@ QUANTIZATION: dict[str, Prototype] = {
     "quantize_row_q8_0_ref": (None, _ROW_CONVERSION),
     "quantize_row_q8_1_ref": (None, _ROW_CONVERSION),
     "quantize_row_q8_K_ref": (None, _ROW_CONVERSION),
+    "dequantize_row_q8_K": (None, _ROW_CONVERSION),
 }
 
 GRAPH: dict[str, Prototype] = {

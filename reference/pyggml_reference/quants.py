@@ -78,7 +78,10 @@ def row_size(type_id: int, n: int) -> int:
 
 
 def dequantize(type_id: int, data: npt.ArrayLike, n: int) -> Floats:
-    """Decode `n` elements from blocks, by the type's `to_float`; F32 is copied. Shape (n,)."""
+    """Decode `n` elements from blocks, by the type's `to_float`; F32 is copied. Shape (n,).
+
+    Q8_K has no `to_float`, but a function of its own; Q8_1 has neither: OracleError.
+    """
     source = np.ascontiguousarray(np.asarray(data)).reshape(-1).view(np.uint8)
     if source.size != row_size(type_id, n):
         raise OracleError(
@@ -86,7 +89,7 @@ def dequantize(type_id: int, data: npt.ArrayLike, n: int) -> Floats:
         )
     if type_id == TensorType.F32:
         return source.view(np.float32).copy()
-    to_float = _traits(type_id).to_float
+    to_float = library().dequantize_row_q8_K if type_id == TensorType.Q8_K else _traits(type_id).to_float
     if not to_float:
         raise OracleError(f"ggml cannot dequantize {TensorType(type_id).name}")
     result = np.empty(n, np.float32)

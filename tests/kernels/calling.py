@@ -103,7 +103,8 @@ def round_activation(form: FloatFormat, x: Floats) -> Floats:
 
 def random_weights(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Bytes:
     """Rows of encoded normal numbers."""
-    return quants.quantize(form.type_id, normals(generator, n_rows, n_columns))
+    importance = np.ones(n_columns, np.float32) if isinstance(form, LevelFormat) and form.needs_importance else None
+    return quants.quantize(form.type_id, normals(generator, n_rows, n_columns), importance)
 
 
 def relative_error(found: npt.NDArray[Any], exact: Doubles, terms: Doubles) -> float:

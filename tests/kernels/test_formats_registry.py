@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from pyggml_kernels import formats
-from pyggml_kernels.formats import FORMATS, Format, LevelFormat, format_named
+from pyggml_kernels.formats import ACTIVATION_FORMATS, FORMATS, Format, LevelFormat, format_named
 from pyggml_reference import quants
 from pyggml_reference.structures import TensorType
 
+ALL = [*FORMATS.values(), *ACTIVATION_FORMATS.values()]
+
 every_format = pytest.mark.parametrize("block_format", FORMATS.values(), ids=lambda each: each.name)
+every_format_even_of_activations = pytest.mark.parametrize("block_format", ALL, ids=lambda each: each.name)
 
 
 def formats_by_file() -> dict[str, list[Format]]:
@@ -28,17 +31,17 @@ def test_each_file_defines_one_format_of_its_name_and_each_is_registered() -> No
     by_file = formats_by_file()
     assert all(len(each) == 1 for each in by_file.values()), by_file
     assert {name: each.name.lower() for name, (each,) in by_file.items()} == {name: name for name in by_file}
-    assert sorted(each.name for (each,) in by_file.values()) == sorted(each.name for each in FORMATS.values())
+    assert sorted(each.name for (each,) in by_file.values()) == sorted(each.name for each in ALL)
 
 
 def test_no_name_number_or_kernel_is_used_twice() -> None:
-    assert [each.type_id for each in FORMATS.values()] == list(FORMATS)
-    assert len({each.name for each in FORMATS.values()}) == len(FORMATS)
-    decoders = [each.decode.name for each in FORMATS.values() if isinstance(each, LevelFormat)]
+    assert [each.type_id for each in ALL] == [*FORMATS, *ACTIVATION_FORMATS]
+    assert len({each.type_id for each in ALL}) == len({each.name for each in ALL}) == len(ALL)
+    decoders = [each.decode.name for each in ALL if isinstance(each, LevelFormat)]
     assert len(set(decoders)) == len(decoders)
 
 
-@every_format
+@every_format_even_of_activations
 def test_the_table_is_that_of_ggml(block_format: Format) -> None:
     assert TensorType(block_format.type_id).name == block_format.name
     assert block_format.block_size == quants.block_size(block_format.type_id)
@@ -46,7 +49,7 @@ def test_the_table_is_that_of_ggml(block_format: Format) -> None:
     assert block_format.activation == quants.vec_dot_type(block_format.type_id).name
 
 
-@every_format
+@every_format_even_of_activations
 @pytest.mark.parametrize("n_blocks", [0, 1, 2, 7])
 def test_row_bytes_is_that_of_ggml(block_format: Format, n_blocks: int) -> None:
     n_weights = n_blocks * block_format.block_size
@@ -62,7 +65,7 @@ def test_a_format_is_found_by_its_name_in_any_case(block_format: Format) -> None
 
 @pytest.mark.parametrize("name", ["Q4_K_M", "", "q4", "Q8_K"])
 def test_an_unknown_name_is_an_error_that_lists_the_names(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"no block format is named '{name}'; known: F32, F16, BF16, Q4_0, .*IQ4_XS$"):
+    with pytest.raises(ValueError, match=rf"no block format is named '{name}'; known: F32, F16, BF16, Q4_0, .*NVFP4$"):
         format_named(name)
 
 

@@ -68,9 +68,9 @@ class Format(ABC):
     ) -> npt.NDArray[np.uint8]:
         """Encode rows (n_rows, n_columns) of finite weights, every byte as ggml's `ggml_quantize_chunk` gives them.
 
-        `importance` (n_columns,) says how much the error of each column counts; formats that cannot use it ignore it, as
-        ggml does. Returns (n_rows, row_bytes). ValueError for weights that are not finite, for a row that is no whole
-        number of blocks, and for a format that cannot be quantized to, or not without importance.
+        `importance` (n_columns,) says how much the error of each column counts; formats that cannot use it ignore it,
+        as ggml does. Returns (n_rows, row_bytes). ValueError for weights that are not finite, for a row that is no
+        whole number of blocks, and for a format that cannot be quantized to, or not without importance.
         """
         rows = np.ascontiguousarray(weights, np.float32)
         if rows.ndim != 2:
@@ -87,7 +87,7 @@ class Format(ABC):
         per_chunk = max(1, _WEIGHTS_PER_CHUNK // max(1, rows.shape[1]))
         addresses = (rows.ctypes.data, len(rows), rows.shape[1], out.ctypes.data, out.shape[1])
         importance_address = 0 if columns is None else columns.ctypes.data
-        words = np.array([*addresses, importance_address, per_chunk, self._store_address()], np.int64)
+        words = np.array([*addresses, importance_address, per_chunk, self._extra_address()], np.int64)
         kernel = self._quantizer(columns is not None)
         n_chunks = -(-len(rows) // per_chunk)
         if pool is not None:
@@ -102,11 +102,11 @@ class Format(ABC):
         """The plan operation that quantizes; ValueError if there is none, or none without importance.
 
         Arguments: 0 weights f32 (n_rows, n_columns), 1 n_rows, 2 n_columns, 3 out, 4 bytes of a row of out,
-        5 importance f32 (n_columns,) or 0, 6 rows in a chunk, 7 `store` of a `FloatFormat`.
+        5 importance f32 (n_columns,) or 0, 6 rows in a chunk, 7 what else it needs: see `_extra_address`.
         """
 
-    def _store_address(self) -> int:
-        """The address of `store` of a `FloatFormat`, 0 for other formats."""
+    def _extra_address(self) -> int:
+        """What a quantizer needs besides: `store` of a `FloatFormat`, the table of a `BookFormat`, else nothing."""
         return 0
 
 
@@ -125,7 +125,7 @@ class FloatFormat(Format):
     def _quantizer(self, with_importance: bool) -> Kernel:
         return quantize_floats
 
-    def _store_address(self) -> int:
+    def _extra_address(self) -> int:
         return self.store.address
 
 

@@ -6,9 +6,11 @@ import numpy as np
 
 from pyggml_kernels.formats.format import LevelFormat
 from pyggml_kernels.formats.four_bit_table import look_up
+from pyggml_kernels.formats.quantize_floats import N_ARGUMENTS
+from pyggml_kernels.formats.quantize_table import quantize_block
 from pyggml_kernels.formats.words import bits, load_word, store_word
 from pyggml_kernels.jit import device, kernel
-from pyggml_kernels.memory import f32, load_half, u8
+from pyggml_kernels.memory import f32, i64, load_half, u8
 
 LAYOUT = np.dtype([("d", np.float16), ("scales_h", np.uint16), ("scales_l", np.uint8, 4), ("qs", np.uint8, 128)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -39,4 +41,17 @@ def decode_iq4_xs(source: int, n_blocks: int, levels: int, scales: int, minimums
                 store_word(out + group * 32 + 16 + i, look_up(bits(codes, 4, 15)))
 
 
-IQ4_XS = LevelFormat("IQ4_XS", 23, LAYOUT, 256, "Q8_K", group_size=32, has_minimum=False, decode=decode_iq4_xs)
+@kernel
+def quantize_iq4_xs(arguments: int, chunk: int, worker: int) -> None:
+    """Rows of weights to blocks: see `Format._quantizer`."""
+    a = i64(arguments, N_ARGUMENTS)
+    for row in range(chunk * a[6], min(a[1], (chunk + 1) * a[6])):
+        for block in range(a[2] // 256):
+            x = a[0] + (row * a[2] + block * 256) * 4
+            importance = a[5] + block * 1024 if a[5] else 0
+            quantize_block(x, importance, a[3] + row * a[4] + block * BLOCK_BYTES)
+
+
+IQ4_XS = LevelFormat(
+    "IQ4_XS", 23, LAYOUT, 256, "Q8_K", group_size=32, has_minimum=False, decode=decode_iq4_xs, quantizer=quantize_iq4_xs
+)

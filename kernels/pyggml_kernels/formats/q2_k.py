@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.quantize_q2_k import quantize_q2_k
 from pyggml_kernels.formats.words import bits, load_word, store_products, store_word
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import load_half, u8
@@ -29,4 +30,10 @@ def decode_q2_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                     store_word(out + half * 128 + pair * 32 + i, bits(codes, 2 * pair, 3))
 
 
-Q2_K = LevelFormat("Q2_K", 10, LAYOUT, 256, "Q8_K", group_size=16, has_minimum=True, decode=decode_q2_k)
+Q2_K = LevelFormat(
+    *("Q2_K", 10, LAYOUT, 256, "Q8_K"),
+    group_size=16,
+    has_minimum=True,
+    decode=decode_q2_k,
+    quantizer=quantize_q2_k,
+)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.quantize_q3_k import quantize_q3_k
 from pyggml_kernels.formats.words import bits, join, less, load_word, raise_bits, store_products, store_word, upper
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import load_half, u8
@@ -47,4 +48,10 @@ def decode_q3_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                     store_word(out + half * 128 + pair * 32 + i, less(bits(codes, 2 * pair, 3) | third, 4))
 
 
-Q3_K = LevelFormat("Q3_K", 11, LAYOUT, 256, "Q8_K", group_size=16, has_minimum=False, decode=decode_q3_k)
+Q3_K = LevelFormat(
+    *("Q3_K", 11, LAYOUT, 256, "Q8_K"),
+    group_size=16,
+    has_minimum=False,
+    decode=decode_q3_k,
+    quantizer=quantize_q3_k,
+)

@@ -1,10 +1,15 @@
 """Q5_1: 32 weights as 5-bit levels, a half-precision scale and a half-precision offset (6 bits a weight)."""
 
+from typing import Any
+
 import numpy as np
 
+from pyggml_kernels.formats.block_levels import store_five_bits
+from pyggml_kernels.formats.block_scales import store_half
 from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.quantize_32 import rows_quantizer
 from pyggml_kernels.formats.words import bits, load_word, spread, store_word
-from pyggml_kernels.jit import kernel
+from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, load_half, u8
 
 LAYOUT = np.dtype([("d", np.float16), ("m", np.float16), ("qh", np.uint8, 4), ("qs", np.uint8, 16)])
@@ -26,4 +31,24 @@ def decode_q5_1(source: int, n_blocks: int, levels: int, scales: int, minimums: 
             store_word(out + i * 8 + 16, bits(codes, 4, 15) | spread(block[6 + i], 4))
 
 
-Q5_1 = LevelFormat("Q5_1", 7, LAYOUT, 32, "Q8_1", group_size=32, has_minimum=True, decode=decode_q5_1)
+@device
+def _write(out: int, scale: Any, minimum: Any, low: Any, high: Any) -> None:
+    """One block, of codes for its first 16 weights and for the others."""
+    block = u8(out, BLOCK_BYTES)
+    store_half(block, 0, scale)
+    store_half(block, 2, minimum)
+    store_five_bits(out + 4, low, high)
+
+
+_quantize_rows = rows_quantizer(31, True, BLOCK_BYTES, _write)
+
+
+@kernel
+def quantize_q5_1(arguments: int, chunk: int, worker: int) -> None:
+    """Rows of weights to blocks: see `Format._quantizer`."""
+    _quantize_rows(arguments, chunk)
+
+
+Q5_1 = LevelFormat(
+    "Q5_1", 7, LAYOUT, 32, "Q8_1", group_size=32, has_minimum=True, decode=decode_q5_1, quantizer=quantize_q5_1
+)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.quantize_q5_k import quantize_q5_k
 from pyggml_kernels.formats.six_bit import scales_and_minimums
 from pyggml_kernels.formats.words import bits, load_word, raise_bits, store_products, store_word
 from pyggml_kernels.jit import kernel
@@ -38,4 +39,10 @@ def decode_q5_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                 store_word(out + pair * 64 + 32 + i, bits(codes, 4, 15) | raise_bits(second, 4))
 
 
-Q5_K = LevelFormat("Q5_K", 13, LAYOUT, 256, "Q8_K", group_size=32, has_minimum=True, decode=decode_q5_k)
+Q5_K = LevelFormat(
+    *("Q5_K", 13, LAYOUT, 256, "Q8_K"),
+    group_size=32,
+    has_minimum=True,
+    decode=decode_q5_k,
+    quantizer=quantize_q5_k,
+)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.quantize_q6_k import quantize_q6_k
 from pyggml_kernels.formats.words import bits, less, load_word, raise_bits, store_products, store_word
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import load_half, u8
@@ -34,4 +35,10 @@ def decode_q6_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                     store_word(out + half * 128 + quarter * 32 + i, less(level, 32))
 
 
-Q6_K = LevelFormat("Q6_K", 14, LAYOUT, 256, "Q8_K", group_size=16, has_minimum=False, decode=decode_q6_k)
+Q6_K = LevelFormat(
+    *("Q6_K", 14, LAYOUT, 256, "Q8_K"),
+    group_size=16,
+    has_minimum=False,
+    decode=decode_q6_k,
+    quantizer=quantize_q6_k,
+)

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import numpy as np
+
 from pyggml_kernels.formats.words import bits, join, load_word, raise_bits, upper
 from pyggml_kernels.jit import device
+
+_LOW_HALF, _FOUR, _SIX = np.uint8(15), np.uint8(4), np.uint8(6)
 
 
 @device
@@ -18,3 +22,13 @@ def scales_and_minimums(address: int) -> Any:
     scales = join(whole, bits(last, 0, 15) | high)
     minimums = join(upper(whole), bits(last, 4, 15) | upper(high))
     return scales, minimums
+
+
+@device
+def pack_scales_and_minimums(out: Any, scales: Any, minimums: Any) -> None:
+    """Write 8 scales and 8 minimums to the 12 bytes. One above 63 spills into another's high bits, as in ggml."""
+    for group in range(4):
+        later_scale, later_minimum = scales[group + 4], minimums[group + 4]
+        out[group] = scales[group] | (later_scale >> _FOUR) << _SIX
+        out[group + 4] = minimums[group] | (later_minimum >> _FOUR) << _SIX
+        out[group + 8] = (later_scale & _LOW_HALF) | (later_minimum & _LOW_HALF) << _FOUR

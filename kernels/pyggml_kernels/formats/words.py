@@ -97,3 +97,9 @@ def join(low: Any, high: Any) -> Any:
 def upper(word: Any) -> Any:
     """The four highest bytes, moved to the lowest; zeros above."""
     return word >> np.uint64(32)
+
+
+@device
+def field(word: Any, first: int, n_bits: int) -> Any:
+    """The number in `n_bits` of a word, from bit `first` on."""
+    return np.int64((word >> np.uint64(first)) & np.uint64((1 << n_bits) - 1))
