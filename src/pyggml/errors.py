@@ -27,6 +27,10 @@ class ModelError(PyggmlError):
     """A sound GGUF file that is no model pyggml can run: unknown architecture, missing tensor, wrong shape."""
 
 
+class QuantizeError(PyggmlError):
+    """A model that cannot be quantized as asked: unknown type, missing or unfit importance, weights not finite."""
+
+
 class TokenizerError(PyggmlError):
     """A vocabulary that cannot be used, or ids outside of it."""
 

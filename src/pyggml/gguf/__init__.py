@@ -1,4 +1,4 @@
-"""Reading GGUF files: metadata, and tensors as views of a memory map. Whatever is unsound is a GGUFError."""
+"""GGUF files: read, with tensors as views of a memory map, and written. Whatever is unsound is a GGUFError."""
 
 from pyggml.gguf.file import GGUFFile
 from pyggml.gguf.tensors import TensorInfo

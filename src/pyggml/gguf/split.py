@@ -50,16 +50,17 @@ def merged_tensors(shards: tuple[Shard, ...]) -> dict[str, TensorInfo]:
     return tensors
 
 
-def _suffix(index: int, n_shards: int) -> str:
+def shard_suffix(index: int, n_shards: int) -> str:
+    """What the name of a shard ends in; `index` counts from 0, the name from 1."""
     return f"-{index + 1:05d}-of-{n_shards:05d}.gguf"
 
 
 def _shard_path(path: Path, number: int, index: int, n_shards: int) -> Path:
-    return path.with_name(path.name.removesuffix(_suffix(number, n_shards)) + _suffix(index, n_shards))
+    return path.with_name(path.name.removesuffix(shard_suffix(number, n_shards)) + shard_suffix(index, n_shards))
 
 
 def _check_presence(path: Path, number: int, n_shards: int) -> None:
-    suffix = _suffix(number, n_shards)
+    suffix = shard_suffix(number, n_shards)
     if not path.name.endswith(suffix):
         raise GGUFError(
             f"{path}: this is shard {number + 1} of {n_shards} of a split model; its name must end in {suffix!r} for "

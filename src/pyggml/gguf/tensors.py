@@ -80,7 +80,7 @@ def place(cursor: Cursor, entries: dict[str, Entry], alignment: int) -> dict[str
     llama.cpp demands. Behind a tensor of unknown size only alignment and order can be checked.
     Raises GGUFError for data that are misaligned, overlap, leave a gap, or lie beyond the end of the file.
     """
-    data_offset = _padded(cursor.offset, alignment)
+    data_offset = padded(cursor.offset, alignment)
     tensors: dict[str, TensorInfo] = {}
     expected, previous = 0, "the start of the data"
     is_exact = True
@@ -97,9 +97,22 @@ def place(cursor: Cursor, entries: dict[str, Entry], alignment: int) -> dict[str
             )
         tensors[entry.name] = TensorInfo(entry.name, entry.type_id, entry.shape, start, cursor.path)
         is_exact = n_bytes is not None
-        expected = _padded(entry.offset + (n_bytes or 0), alignment)
+        expected = padded(entry.offset + (n_bytes or 0), alignment)
         previous = f"tensor {quoted(entry.name)}"
     return tensors
+
+
+def padded(offset: int, alignment: int) -> int:
+    """The next multiple of the alignment."""
+    return (offset + alignment - 1) // alignment * alignment
+
+
+def trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape in ggml's order without the ones at its end, as ggml counts and writes dimensions."""
+    n_dims = len(shape)
+    while n_dims > 1 and shape[n_dims - 1] == 1:
+        n_dims -= 1
+    return shape[:n_dims]
 
 
 def _read_entry(cursor: Cursor, index: int) -> Entry:
@@ -154,7 +167,3 @@ def _check_offset(cursor: Cursor, entry: Entry, alignment: int, expected: int, p
 def _n_bytes(type_id: int, shape: tuple[int, ...]) -> int | None:
     known = GGML_TYPES.get(type_id)
     return None if known is None else math.prod(shape) // known.block_size * known.block_bytes
-
-
-def _padded(offset: int, alignment: int) -> int:
-    return (offset + alignment - 1) // alignment * alignment

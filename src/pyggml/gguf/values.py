@@ -53,7 +53,7 @@ class FieldType:
         return name if self.element is None else f"{name} of {self.element.name.lower()}"
 
 
-_CODES: Mapping[ValueType, str] = MappingProxyType(
+CODES: Mapping[ValueType, str] = MappingProxyType(
     {
         ValueType.UINT8: "B",
         ValueType.INT8: "b",
@@ -68,6 +68,7 @@ _CODES: Mapping[ValueType, str] = MappingProxyType(
         ValueType.FLOAT64: "d",
     }
 )
+"""The codes under which `struct` and NumPy know the scalar types."""
 
 
 def as_list(value: Value) -> list[Any]:
@@ -114,14 +115,14 @@ def _read_type(cursor: Cursor, what: str) -> ValueType:
 
 
 def _read_scalar(cursor: Cursor, value_type: ValueType, what: str) -> Value:
-    return cursor.string(what) if value_type is ValueType.STRING else cursor.scalar(_CODES[value_type], what)
+    return cursor.string(what) if value_type is ValueType.STRING else cursor.scalar(CODES[value_type], what)
 
 
 def _read_array(cursor: Cursor, element: ValueType, what: str, depth: int = 1) -> Value:
     if element is ValueType.STRING:
         return cursor.strings(what)
     if element is not ValueType.ARRAY:
-        return cursor.array(_CODES[element], what)
+        return cursor.array(CODES[element], what)
     if depth == MAX_ARRAY_DEPTH:
         raise cursor.error(cursor.offset, f"{what} has arrays nested more than {MAX_ARRAY_DEPTH} deep")
     arrays: list[Value] = []
