@@ -115,7 +115,7 @@ class ReferenceModel:
         pending = list(tokens)
         position = 0
         while len(generated) < n:
-            *_, block = self._batches(self._context, pending, position)
+            *_, block = self._batches(self._context, pending, position, every=False)
             position += len(pending)
             token = int(np.argmax(block[-1]))
             if stop_at_end and library().llama_vocab_is_eog(vocabulary, token):
@@ -203,15 +203,19 @@ class ReferenceModel:
             raise OracleError(f"{n_tokens} tokens do not fit the context of {self.n_ctx}")
         library().llama_memory_clear(library().llama_get_memory(self._context), True)
 
-    def _batches(self, context: int | None, tokens: Sequence[int], start: int = 0) -> Iterator[npt.NDArray[np.float32]]:
+    def _batches(
+        self, context: int | None, tokens: Sequence[int], start: int = 0, every: bool = True
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Decode tokens batch by batch; give the logits at every position of each, or at its last alone."""
         outside = [token for token in tokens if not 0 <= token < self.n_vocab]
         if outside or not tokens:
             raise OracleError(f"tokens must be in [0, {self.n_vocab}) and at least one, found {outside or 'none'}")
         for first in range(0, len(tokens), self._parameters.n_batch):
-            yield self._decode(context, tokens[first : first + self._parameters.n_batch], start + first)
+            yield self._decode(context, tokens[first : first + self._parameters.n_batch], start + first, every)
 
-    def _decode(self, context: int | None, tokens: Sequence[int], start: int) -> npt.NDArray[np.float32]:
+    def _decode(self, context: int | None, tokens: Sequence[int], start: int, every: bool) -> npt.NDArray[np.float32]:
         n = len(tokens)
+        wanted = [1] * n if every else [0] * (n - 1) + [1]
         sequence = ctypes.c_int32(0)
         batch = Batch(
             n_tokens=n,
@@ -219,13 +223,13 @@ class ReferenceModel:
             pos=(ctypes.c_int32 * n)(*range(start, start + n)),
             n_seq_id=(ctypes.c_int32 * n)(*[1] * n),
             seq_id=(ctypes.POINTER(ctypes.c_int32) * n)(*[ctypes.pointer(sequence)] * n),
-            logits=(ctypes.c_int8 * n)(*[1] * n),
+            logits=(ctypes.c_int8 * n)(*wanted),
         )
         log().clear()
         status = library().llama_decode(context, batch)
         if status:
             raise OracleError(f"llama_decode failed with status {status}: {log().text()}")
-        return np.ctypeslib.as_array(library().llama_get_logits(context), (n, self.n_vocab)).copy()
+        return np.ctypeslib.as_array(library().llama_get_logits(context), (sum(wanted), self.n_vocab)).copy()
 
 
 def _set_rope(parameters: ContextParams, rope: RopeOverrides) -> None:
