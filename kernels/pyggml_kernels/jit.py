@@ -70,7 +70,8 @@ def kernel_cache_directory() -> Path:
     run their code here.
     """
     base = Path(_SETTINGS.CACHE_DIR) / "pyggml" if _SETTINGS.CACHE_DIR else user_cache_directory() / "kernels"
-    directory = base / source_hash()
+    # Numba tells CPUs apart, but not that `simd.tier` is to leave aside what the CPU has.
+    directory = base / (source_hash() + ("-portable" if os.environ.get("PYGGML_SIMD") == "portable" else ""))
     if not _writable(directory):
         directory = Path(tempfile.mkdtemp(prefix="pyggml-kernels-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)

@@ -41,6 +41,12 @@ def u16(address: int, n: int) -> Any:
 
 
 @device
+def u32(address: int, n: int) -> Any:
+    """The `n` unsigned 32-bit integers at `address`."""
+    return carray(_pointer(address), (n,), np.uint32)
+
+
+@device
 def i32(address: int, n: int) -> Any:
     """The `n` 32-bit integers at `address`."""
     return carray(_pointer(address), (n,), np.int32)

@@ -71,14 +71,14 @@ class Product:
         }
         if isinstance(operand, Activation):
             assert isinstance(self.form, LevelFormat)
-            scratch_bytes = matmul.scratch_bytes_levels(n_columns, self.form.group_size, rows_per_chunk)
+            scratch_bytes = matmul.scratch_bytes_levels(n_columns, self.form.group_size)
             words |= {4: self.form.decode.address, 12: address(operand.levels), 13: address(operand.scales)}
             words |= {14: address(operand.sums), 15: self.form.block_size, 16: self.form.group_size}
             words |= {17: int(self.form.has_minimum)}
             kernel = matmul.matmul_levels
         else:
             assert isinstance(self.form, FloatFormat)
-            scratch_bytes = matmul.scratch_bytes_floats(n_columns, rows_per_chunk)
+            scratch_bytes = matmul.scratch_bytes_floats(n_columns)
             words |= {4: self.form.load.address, 12: address(operand)}
             kernel = matmul.matmul_floats
         scratch = guarded((n_workers, scratch_bytes), np.uint8)

@@ -83,7 +83,7 @@ class CPUExecutable:
         self._pool = pool
         self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages)
         self._arena, self._scratch = _Block(), _Block()
-        needed = max(scratch_bytes(node, cache, pool.n_workers) for node in self._nodes)
+        needed = max(scratch_bytes(node, cache) for node in self._nodes)
         self._scratch_bytes = -(-needed // ALIGNMENT) * ALIGNMENT
         self._scratch.grow(self._scratch_bytes * pool.n_workers)
         self._plans: OrderedDict[tuple[int, int], tuple[Plan, int]] = OrderedDict()

@@ -19,8 +19,8 @@ from pyggml_kernels.plan import Operation
 
 #: Chunks that an operation is cut into for each worker: enough that one worker's delay is shared by all.
 _CHUNKS_PER_WORKER = 8
-#: Rows of weights decoded at once: their levels stay in the first two cache levels beside a token's.
-_MAX_ROWS_PER_CHUNK = 16
+#: Rows of weights in a chunk: more would save nothing, and leave workers idle at the end.
+_MAX_ROWS_PER_CHUNK = 64
 #: Tokens whose queries share one conversion of a page of keys and values.
 _TOKENS_PER_ATTENTION_CHUNK = 8
 #: Floats of an elementwise operation in a chunk.
@@ -50,14 +50,13 @@ def rows_per_chunk(n_rows: int, n_workers: int) -> int:
     return max(1, min(_MAX_ROWS_PER_CHUNK, n_rows // (n_workers * _CHUNKS_PER_WORKER)))
 
 
-def scratch_bytes(node: g.Node, cache: CPUCache, n_workers: int) -> int:
+def scratch_bytes(node: g.Node, cache: CPUCache) -> int:
     """Bytes of scratch that one worker needs for an operation."""
     if isinstance(node, g.Linear):
         weight = cpu_weight(node.weight)
-        rows = rows_per_chunk(weight.n_rows, n_workers)
         if isinstance(weight.format, LevelFormat):
-            return matmul.scratch_bytes_levels(weight.n_columns, weight.format.group_size, rows)
-        return matmul.scratch_bytes_floats(weight.n_columns, rows)
+            return matmul.scratch_bytes_levels(weight.n_columns, weight.format.group_size)
+        return matmul.scratch_bytes_floats(weight.n_columns)
     if isinstance(node, g.Embed):
         form = cpu_weight(node.table).format
         return embedding.scratch_bytes(node.table.n_columns, form.group_size) if isinstance(form, LevelFormat) else 0
