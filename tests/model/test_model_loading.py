@@ -31,6 +31,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"qwen2.block_count": 0}, GGUFError, r"qwen2\.block_count"),
         ({"qwen2.attention.head_count_kv": 3}, ModelError, "head_count is 4, no multiple of .*head_count_kv, 3"),
         ({"qwen2.attention.head_count": 0}, GGUFError, r"qwen2\.attention\.head_count"),
+        ({"qwen2.attention.head_count": 128}, ModelError, r"head_count is 128, more than qwen2\.embedding_length, 64"),
+        ({"qwen2.feed_forward_length": ["a", "b"]}, GGUFError, r"qwen2\.feed_forward_length"),
+        ({"qwen2.rope.freq_base": 1.0}, GGUFError, r"qwen2\.rope\.freq_base"),
+        ({"qwen2.rope.scaling.factor": -2.0}, GGUFError, r"qwen2\.rope\.scaling\.factor"),
+        ({"qwen2.rope.scaling.original_context_length": 0}, GGUFError, "original_context_length"),
         ({"qwen2.attention.head_count_kv": [2, 1]}, ModelError, r"differs from layer to layer: \[1, 2\]"),
         ({"qwen2.expert_count": 8}, ModelError, "mixtures of experts are not supported"),
         (

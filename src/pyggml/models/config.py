@@ -38,6 +38,11 @@ class DecoderConfig:
         n_embd = file.require(f"{prefix}.embedding_length", int, low=1, high=_MOST)
         n_heads = _uniform(file, f"{prefix}.attention.head_count", None)
         n_kv_heads = _uniform(file, f"{prefix}.attention.head_count_kv", n_heads)
+        if n_heads > n_embd:
+            raise ModelError(
+                f"{file.path}: {prefix}.attention.head_count is {n_heads}, more than {prefix}.embedding_length,"
+                f" {n_embd}"
+            )
         if n_heads % n_kv_heads:
             raise ModelError(
                 f"{file.path}: {prefix}.attention.head_count is {n_heads}, no multiple of"
@@ -72,7 +77,7 @@ def _uniform(file: GGUFFile, key: str, default: int | None) -> int:
     if stored is None and default is not None:
         return default
     if not isinstance(stored, int | float | bool | str | None):
-        sizes = set(map(int, file.require(key, list)))
+        sizes = set(file.require(key, list[int]))
         if len(sizes) == 1 and (size := sizes.pop()) in range(1, _MOST):
             return size
         raise ModelError(

@@ -10,6 +10,8 @@ from pyggml.backend.graph import Rope
 from pyggml.errors import ModelError
 from pyggml.gguf import GGUFFile
 
+#: With a base of 1 all pairs would turn alike, and at no wavelength could YaRN begin.
+_LEAST_BASE = 1.0 + 1e-6
 _SCALINGS = ("none", "linear", "yarn")
 # YaRN's beta and alpha (arXiv:2309.00071, section 3.2), which files for these architectures do not change.
 _FAST_TURNS, _SLOW_TURNS = 32.0, 1.0
@@ -42,14 +44,16 @@ class RopeConfig:
         if scaling not in _SCALINGS:
             raise ModelError(f"{file.path}: {key}.scaling.type is {scaling!r}; supported are {', '.join(_SCALINGS)}")
         # Old files have the factor under another name.
-        factor = file.get(f"{key}.scaling.factor", float, 0.0) or file.get(f"{key}.scale_linear", float, 0.0)
+        factor = file.get(f"{key}.scaling.factor", float, 0.0, low=0.0) or file.get(
+            f"{key}.scale_linear", float, 0.0, low=0.0
+        )
         n_ctx_train = file.require(f"{prefix}.context_length", int)
         return cls(
             n_dims=n_dims,
-            base=file.get(f"{key}.freq_base", float, 10000.0, low=1.0),
+            base=file.get(f"{key}.freq_base", float, 10000.0, low=_LEAST_BASE),
             scaling=scaling,
             factor=factor if factor and scaling != "none" else 1.0,
-            n_ctx_original=file.get(f"{key}.scaling.original_context_length", int, n_ctx_train),
+            n_ctx_original=file.get(f"{key}.scaling.original_context_length", int, n_ctx_train, low=1),
             attention_factor=file.get(f"{key}.scaling.attn_factor", float, 1.0),
         )
 
