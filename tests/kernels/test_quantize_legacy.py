@@ -97,7 +97,7 @@ def quantized(form: Format, x: Floats, importance: Floats | None, rows_per_chunk
     words = np.array(
         [
             *(x.ctypes.data, len(x), x.shape[1], out.address, out.array.shape[1]),
-            *(0 if importance is None else importance.ctypes.data, rows_per_chunk, form._store_address()),
+            *(0 if importance is None else importance.ctypes.data, rows_per_chunk, form._extra_address()),
         ],
         np.int64,
     )
