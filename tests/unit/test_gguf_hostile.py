@@ -266,7 +266,7 @@ def test_what_is_no_gguf_file(tmp_path: Path, case: str) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     refuse(tmp_path, r"this is a directory; needed is a GGUF file")
     refuse(tmp_path / "absent.gguf", r"there is no such file")
-    refuse(tmp_path / "nul\0.gguf", r"this is no path of a file: embedded null (byte|character)")
+    refuse(tmp_path / "nul\0.gguf", r"this is no path of a file: .*embedded null (byte|character)")
     refuse(tmp_path / ("x" * 300), r"the file cannot be read: File name too long")
     (tmp_path / "file").touch()
     refuse(tmp_path / "file" / "below.gguf", r"the file cannot be read: Not a directory")
