@@ -23,7 +23,9 @@ MAX_KL = 1e-5
 MIN_TOP_1 = 0.995
 N_CTX = 512
 FILE_TYPES = ("F16", "Q8_0", "Q4_K_M", "Q3_K_M")
-#: Questions with one right answer, in the words the model was trained on.
+#: Questions with one right answer, in the words the model was trained on. Open ones ("List three colors.", "Name three
+#: fruits.") are left out: of several answers that the model finds about as likely, Q4_K_M and Q3_K_M choose another
+#: than llama.cpp.
 QUESTIONS = (
     *(f"What is {a} + {b}?" for a, b in ((37, 48), (17, 38), (2, 47), (11, 39), (24, 25), (9, 18), (53, 6))),
     *(f"Which is larger, {pair}?" for pair in ("9.11 or 9.9", "3.5 or 3.25", "7.08 or 7.8")),
@@ -41,6 +43,9 @@ STORIES = (
     "小明",
     "def is_even(x):",
     "The Camel and the Ring\n\n",
+    # With the original F16 file, not this one, this story parts from llama.cpp's at token 156, as does llama.cpp's own
+    # with flash attention off.
+    "The Frog and the Puzzle\n\n",
 )
 
 
@@ -69,7 +74,7 @@ def test_logits_are_those_of_llama_cpp(file_type: str, demo_files: Mapping[str, 
     ours, own = compare(demo_files[file_type])
     quantized = file_type != "F16"
     assert ours.mean_kl <= (max(MAX_KL, own.mean_kl) if quantized else MAX_KL)
-    # One position in 2048 is what the share can be told apart by.
+    # Half a percent, ten positions of 2048, for which positions happen to be near ties: wider than the contract.
     assert ours.top_1 >= (min(MIN_TOP_1, own.top_1 - 0.005) if quantized else MIN_TOP_1)
 
 
