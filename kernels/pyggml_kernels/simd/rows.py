@@ -20,6 +20,7 @@ from pyggml_kernels.simd.vector import (
     I8,
     I16,
     I32,
+    I64,
     INTEGERS,
     PAIRS,
     TILE_ROWS,
@@ -269,3 +270,17 @@ def _half_of_pairs(second: bool) -> Callable[..., Any]:
 #: The first, and the second, of each row's pair.
 first_of_pairs = intrinsic(_half_of_pairs(second=False))
 second_of_pairs = intrinsic(_half_of_pairs(second=True))
+
+
+@intrinsic
+def prefetch_256(typing_context: Any, address: Any) -> Any:
+    """Ask for the 256 bytes at an address to be brought into the first cache level."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for line in range(0, 256, 64):
+            place = builder.inttoptr(builder.add(arguments[0], I64(line)), I8.as_pointer())
+            kind = ir.VoidType()
+            call(builder, "llvm.prefetch.p0", kind, [place, I32(0), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate

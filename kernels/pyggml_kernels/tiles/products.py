@@ -22,6 +22,7 @@ from pyggml_kernels.simd.rows import (
     load_halves,
     opposite,
     pairs_of,
+    prefetch_256,
     second_of_pairs,
     start_dots,
     store_rows,
@@ -38,7 +39,10 @@ _FLOATS_BYTES = 64
 
 
 def integer_product(layout: TileLayout, n_tokens: int) -> Operation:
-    """A product with integer scales: within 256 columns all sums are exact."""
+    """A product with integer scales: within 256 columns all sums are exact.
+
+    A long tile drives the activations out of the first cache level, so the next block's are asked for in time.
+    """
     part_step, group_vectors = part_bytes(layout.n_bits), layout.group_size // 4
     first_dots = dots_of(layout.n_bits, layout.table, 0, group_vectors)
     second_dots = dots_of(layout.n_bits, layout.table, PART_VECTORS - group_vectors, PART_VECTORS)
@@ -59,6 +63,7 @@ def integer_product(layout: TileLayout, n_tokens: int) -> Operation:
         x, x_scales, sums = tokens.levels, tokens.scales, tokens.sums
         total: Any = floats()
         for _ in range(tile.n_columns // INTEGER_BLOCK):
+            prefetch_256(x + INTEGER_BLOCK)
             dots: Any = integers()
             corrections: Any = integers()
             for pair in range(n_pairs):
