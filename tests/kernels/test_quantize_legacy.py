@@ -16,10 +16,10 @@ Bytes = npt.NDArray[np.uint8]
 NAMES = [
     *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "IQ4_XS"),
     *("TQ1_0", "TQ2_0", "MXFP4", "NVFP4", "Q1_0", "Q2_0"),
-    *("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"),
+    *("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"),
 ]
 #: Formats with runs from a code book. ggml ends the process where the square of a difference overflows.
-WITH_BOOKS = {"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"}
+WITH_BOOKS = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"}
 FORMS = [format_named(name) for name in NAMES]
 every_format = pytest.mark.parametrize("form", FORMS, ids=lambda each: each.name)
 
@@ -175,6 +175,17 @@ def test_many_weights(form: Format, importance_kind: str) -> None:
     importance = importance_of(importance_kind, generator, x.shape[1])
     found = form.quantize(x, importance)
     assert_as_ggml(form, found, x, importance)
+
+
+@pytest.mark.parametrize("name", sorted(WITH_BOOKS))
+def test_large_weights_that_ggml_can_quantize_to_books(name: str) -> None:
+    form = format_named(name)
+    generator = np.random.default_rng(6)
+    sizes = 10.0 ** np.linspace(4, 11, 57)[:, None]
+    x = (np.clip(generator.standard_normal((57, 1024)), -3, 3) * sizes).astype(np.float32)
+    for importance_kind in ("uniform", "zeros in part"):
+        importance = importance_of(importance_kind, generator, x.shape[1])
+        assert_as_ggml(form, quantized(form, x, importance, 8), x, importance)
 
 
 def test_mxfp4_scales_of_all_powers_of_two_and_the_numbers_below_and_above() -> None:
