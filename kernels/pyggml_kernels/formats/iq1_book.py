@@ -63,7 +63,7 @@ def nearest_run(table: int, number: int, x_address: int, weights_address: int, s
     ggml-quants.c). There are only 24 terms to add up, and 81 beginnings of a sum: they are found once.
     """
     codes = i32(table, _N_NUMBERS)
-    code = np.int64(codes[number])
+    code = int(codes[number])
     if code >= 0:
         return code, True
     errors, sums = f32(stack_memory(128), 32), f32(stack_memory(1024), 256)

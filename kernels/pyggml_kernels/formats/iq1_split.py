@@ -43,24 +43,6 @@ def keep_better(sum_lx: Any, sum_l2: Any, number: int, scale: Any, best: Any, ch
 
 
 @device
-def write_digits(order: int, n: int, first: int, second: int, turned: bool, digits: Any) -> None:
-    """The digits of `n` weights (see `iq1_book`) split at two places of their order; 2 for 0 if turned."""
-    places = u8(order, n)
-    low, high = (2, 0) if turned else (0, 2)
-    for i in range(n):
-        digits[np.int64(places[i])] = low if i < first else high if i >= second else 1
-
-
-@device
-def number_of(digits: Any, start: int) -> Any:
-    """Eight digits as one number."""
-    number = 0
-    for i in range(8):
-        number |= np.int64(digits[start + i]) << (2 * i)
-    return number
-
-
-@device
 def largest_magnitude(x: int, n: int) -> Any:
     """The largest magnitude of `n` weights."""
     numbers = f32(x, n)

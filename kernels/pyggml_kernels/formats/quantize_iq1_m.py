@@ -10,15 +10,9 @@ import numpy as np
 from pyggml_kernels.formats.block_quantizer import N_ARGUMENTS, block_addresses, n_blocks_in_chunk
 from pyggml_kernels.formats.block_scales import store_half
 from pyggml_kernels.formats.book_groups import mean_square, scale_code, weigh
-from pyggml_kernels.formats.iq1_book import RUNS, add_products, nearest_run
-from pyggml_kernels.formats.iq1_split import (
-    WORST,
-    keep_better,
-    largest_magnitude,
-    number_of,
-    sort_group,
-    write_digits,
-)
+from pyggml_kernels.formats.iq1_book import RUNS, add_products
+from pyggml_kernels.formats.iq1_group import choose_runs, shift_of
+from pyggml_kernels.formats.iq1_split import WORST, keep_better, largest_magnitude, sort_group
 from pyggml_kernels.formats.lanes import lanes_of, load_lanes, stack_memory, store_lanes, zeros
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, i64, u8, u16
@@ -31,8 +25,8 @@ _SMALLEST = np.float32(1e-7)
 _FUDGE, _LARGEST_SCALE = np.float32(1.1125), np.float32(15)
 #: Bounds of a split: 0..16.
 _N_BOUNDS = 17
-#: Bytes of the sums of one half up to each bound, 16 groups side by side.
-_SUM_BYTES = _N_BOUNDS * 64
+#: Sums of one half up to each bound, 16 groups side by side, and bytes of them.
+_N_SUMS, _SUM_BYTES = 272, 1088
 
 
 @device
@@ -45,7 +39,7 @@ def _sort_and_sum(x: int, weights: int, order: int, sums_x: int, sums_w: int) ->
         sort_group(x + group * 64, 16, order + group * 16)
         numbers, counts, places = f32(x + group * 64, 16), f32(weights + group * 64, 16), u8(order + group * 16, 16)
         for half in range(2):
-            sum_x, sum_w = f32(sums_x + half * _SUM_BYTES, 272), f32(sums_w + half * _SUM_BYTES, 272)
+            sum_x, sum_w = f32(sums_x + half * _SUM_BYTES, _N_SUMS), f32(sums_w + half * _SUM_BYTES, _N_SUMS)
             sum_x[group] = sum_w[group] = _ZERO
             for i in range(16):
                 place = np.int64(places[i])
@@ -71,7 +65,7 @@ def _half_products(sums_x: int, sums_w: int, first: int, second: int, high: Any,
 def _best_splits(sums_x: int, sums_w: int, scales: int, chosen_splits: int) -> None:
     """Of each group the scale and the number of the best split: (first * 17 + second) * 4.
 
-    2 more if the first half is shifted down, 1 more if the second is; -1 for a group without any.
+    1 more if the first half is shifted down, 2 more if the second is; -1 for a group without any.
     """
     like = lanes_of(16, _ZERO)
     scale, best, chosen = zeros(like), like + WORST, like - _ONE
@@ -84,48 +78,16 @@ def _best_splits(sums_x: int, sums_w: int, scales: int, chosen_splits: int) -> N
             other_x, other_w = sums_x + _SUM_BYTES, sums_w + _SUM_BYTES
             other_up_lx, other_up_l2 = _half_products(other_x, other_w, first, second, up, like)
             other_down_lx, other_down_l2 = _half_products(other_x, other_w, first, second, down, like)
-            scale, best, chosen = keep_better(up_lx + other_up_lx, up_l2 + other_up_l2, number, scale, best, chosen)
-            scale, best, chosen = keep_better(
-                up_lx + other_down_lx, up_l2 + other_down_l2, number + 1, scale, best, chosen
-            )
-            scale, best, chosen = keep_better(
-                down_lx + other_up_lx, down_l2 + other_up_l2, number + 2, scale, best, chosen
-            )
-            scale, best, chosen = keep_better(
-                down_lx + other_down_lx, down_l2 + other_down_l2, number + 3, scale, best, chosen
-            )
+            sum_lx, sum_l2 = up_lx + other_up_lx, up_l2 + other_up_l2
+            scale, best, chosen = keep_better(sum_lx, sum_l2, number, scale, best, chosen)
+            sum_lx, sum_l2 = up_lx + other_down_lx, up_l2 + other_down_l2
+            scale, best, chosen = keep_better(sum_lx, sum_l2, number + 2, scale, best, chosen)
+            sum_lx, sum_l2 = down_lx + other_up_lx, down_l2 + other_up_l2
+            scale, best, chosen = keep_better(sum_lx, sum_l2, number + 1, scale, best, chosen)
+            sum_lx, sum_l2 = down_lx + other_down_lx, down_l2 + other_down_l2
+            scale, best, chosen = keep_better(sum_lx, sum_l2, number + 3, scale, best, chosen)
     store_lanes(scales, scale)
     store_lanes(chosen_splits, chosen)
-
-
-@device
-def _shift(downs: int, run: int) -> Any:
-    """The shift of one run of a group, whose `downs` are as in `_best_splits`."""
-    return -_EIGHTH if (downs >> (1 - run)) & 1 else _EIGHTH
-
-
-@device
-def _quantize_group(x: int, weights: int, order: int, split: int, scale: Any, table: int, codes: Any) -> Any:
-    """Write the codes of a group's two runs; its scale, and which runs are shifted down."""
-    digits = u8(stack_memory(16), 16)
-    downs, second, first = split % 4, split // 4 % _N_BOUNDS, split // 4 // _N_BOUNDS
-    turned = scale < _ZERO
-    if turned:
-        scale, downs = -scale, 3 - downs
-    write_digits(order, 16, first, second, turned, digits)
-    all_inside = True
-    for run in range(2):
-        start, number = run * 32, number_of(digits, run * 8)
-        codes[run], inside = nearest_run(table, number, x + start, weights + start, scale, _shift(downs, run))
-        all_inside = all_inside and inside
-    if not all_inside:
-        sum_lx, sum_l2 = _ZERO, _ZERO
-        for run in range(2):
-            start, number = run * 32, RUNS[codes[run]]
-            sum_lx, sum_l2 = add_products(x + start, weights + start, number, _shift(downs, run), _ONE, sum_lx, sum_l2)
-        if sum_lx > _ZERO and sum_l2 > _ZERO:
-            scale = sum_lx / sum_l2
-    return scale, downs
 
 
 @device
@@ -137,12 +99,12 @@ def _store_scales(x: int, weights: int, largest_scale: Any, scales: Any, all_dow
     for group in range(16):
         code, downs = scale_code(scales[group], _ONE / d, 7), all_downs[group]
         words[group // 4] |= code << (3 * (group % 4))
-        high[group] |= (downs >> 1) << 3 | (downs & 1) << 7
+        high[group] |= (downs & 1) << 3 | (downs >> 1) << 7
         factor = np.float32(2 * code + 1)
         for run in range(2):
             start, number = group * 64 + run * 32, RUNS[codes[group * 2 + run]]
             sum_lx, sum_l2 = add_products(
-                x + start, weights + start, number, _shift(downs, run), factor, sum_lx, sum_l2
+                x + start, weights + start, number, shift_of(downs, run), factor, sum_lx, sum_l2
             )
     if sum_l2 > _ZERO:
         d = sum_lx / sum_l2
@@ -165,13 +127,15 @@ def _quantize_block(x: int, importance: int, out: int, table: int) -> None:
     _best_splits(sums_x, sums_w, scales_address, splits_address)
     largest_scale = _ZERO
     for group in range(16):
-        start, split, two = group * 64, np.int64(splits[group]), i64(codes_address + group * 16, 2)
+        start, split, two = group * 64, int(splits[group]), i64(codes_address + group * 16, 2)
         two[:] = 0
         if split < 0 or largest_magnitude(x + start, 16) < _SMALLEST:
             scales[group], downs[group] = _ZERO, 0
             continue
-        scales[group], downs[group] = _quantize_group(
-            x + start, weights + start, order + group * 16, split, scales[group], table, two
+        first, second, down = split // 4 // _N_BOUNDS, split // 4 % _N_BOUNDS, split % 4
+        places, scale = order + group * 16, scales[group]
+        scales[group], downs[group] = choose_runs(
+            x + start, weights + start, places, 16, first, second, down, scale, table, two
         )
         largest_scale = max(largest_scale, scales[group])
         block[group * 2], block[group * 2 + 1] = two[0] & 255, two[1] & 255

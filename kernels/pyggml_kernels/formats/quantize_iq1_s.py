@@ -7,15 +7,8 @@ import numpy as np
 from pyggml_kernels.formats.block_quantizer import N_ARGUMENTS, block_addresses, n_blocks_in_chunk
 from pyggml_kernels.formats.block_scales import store_half
 from pyggml_kernels.formats.book_groups import mean_square, scale_code, weigh
-from pyggml_kernels.formats.iq1_book import RUNS, add_products, nearest_run
-from pyggml_kernels.formats.iq1_split import (
-    WORST,
-    keep_better,
-    largest_magnitude,
-    number_of,
-    sort_group,
-    write_digits,
-)
+from pyggml_kernels.formats.iq1_group import choose_runs
+from pyggml_kernels.formats.iq1_split import WORST, keep_better, largest_magnitude, sort_group
 from pyggml_kernels.formats.lanes import lanes_of, load_lanes, stack_memory, store_lanes, zeros
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, i64, u8, u16
@@ -81,36 +74,12 @@ def _best_splits(sums_x: int, sums_w: int, scales: int, chosen_splits: int) -> N
 
 
 @device
-def _quantize_group(x: int, weights: int, order: int, split: int, scale: Any, table: int, codes: Any) -> Any:
-    """Write the codes of a group's four runs; its scale, and the shift."""
-    digits = u8(stack_memory(32), 32)
-    down, second, first = split % 2, split // 2 % _N_BOUNDS, split // 2 // _N_BOUNDS
-    turned = scale < _ZERO
-    scale = abs(scale)
-    shift = -_EIGHTH if turned != (down == 1) else _EIGHTH
-    write_digits(order, 32, first, second, turned, digits)
-    all_inside = True
-    for run in range(4):
-        start = run * 32
-        codes[run], inside = nearest_run(table, number_of(digits, run * 8), x + start, weights + start, scale, shift)
-        all_inside = all_inside and inside
-    if not all_inside:
-        sum_lx, sum_l2 = _ZERO, _ZERO
-        for run in range(4):
-            start, number = run * 32, RUNS[codes[run]]
-            sum_lx, sum_l2 = add_products(x + start, weights + start, number, shift, _ONE, sum_lx, sum_l2)
-        if sum_lx > _ZERO and sum_l2 > _ZERO:
-            scale = sum_lx / sum_l2
-    return scale, shift
-
-
-@device
 def _quantize_block(x: int, importance: int, out: int, table: int) -> None:
     """One block."""
     weights, order = stack_memory(1024), stack_memory(256)
     sums_x, sums_w = stack_memory(1056), stack_memory(1056)
     scales_address, splits_address = stack_memory(32), stack_memory(32)
-    codes, shifts, block = i64(stack_memory(32), 4), f32(stack_memory(32), 8), u8(out, BLOCK_BYTES)
+    codes, downs, block = i64(stack_memory(32), 4), i64(stack_memory(64), 8), u8(out, BLOCK_BYTES)
     scales, splits, high = f32(scales_address, 8), f32(splits_address, 8), u16(out + 34, 8)
     block[:] = 0
     weigh(x, importance, 256, mean_square(x, 2), _ZERO, weights)
@@ -118,12 +87,14 @@ def _quantize_block(x: int, importance: int, out: int, table: int) -> None:
     _best_splits(sums_x, sums_w, scales_address, splits_address)
     largest_scale = _ZERO
     for group in range(8):
-        start, split = group * 128, np.int64(splits[group])
+        start, split = group * 128, int(splits[group])
         if split < 0 or largest_magnitude(x + start, 32) < _SMALLEST:
-            scales[group], shifts[group] = _ZERO, _EIGHTH
+            scales[group], downs[group] = _ZERO, 0
             continue
-        scales[group], shifts[group] = _quantize_group(
-            x + start, weights + start, order + group * 32, split, scales[group], table, codes
+        first, second, down = split // 2 // _N_BOUNDS, split // 2 % _N_BOUNDS, split % 2 * 15
+        places, scale = order + group * 32, scales[group]
+        scales[group], downs[group] = choose_runs(
+            x + start, weights + start, places, 32, first, second, down, scale, table, codes
         )
         largest_scale = max(largest_scale, scales[group])
         for run in range(4):
@@ -133,8 +104,7 @@ def _quantize_block(x: int, importance: int, out: int, table: int) -> None:
         d = largest_scale / _LARGEST_SCALE
         store_half(block, 0, d * _FUDGE)
         for group in range(8):
-            down = 1 if shifts[group] < _ZERO else 0
-            high[group] |= scale_code(scales[group], _ONE / d, 7) << 12 | down << 15
+            high[group] |= scale_code(scales[group], _ONE / d, 7) << 12 | (downs[group] & 1) << 15
 
 
 @kernel
