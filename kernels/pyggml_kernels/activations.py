@@ -27,15 +27,12 @@ import numpy as np
 from pyggml_kernels.formats.bf16 import bfloat_to_float, float_to_bfloat
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import bits_float, f32, float_bits, float_to_half, half_to_float, i8, i16, i64
+from pyggml_kernels.rounding import nearest
 
 N_ARGUMENTS = 9
 
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
 _INFINITY = np.int32(0x7F800000)
-#: 1.5 * 2**23: a small number added to it is rounded to an integer, in the low bits of the sum.
-_TO_INTEGER = np.float32(12582912)
-_INTEGER_BITS = np.int32(0x007FFFFF)
-_INTEGER_OFFSET = np.int32(0x00400000)
 
 
 @device
@@ -51,12 +48,6 @@ def _largest_magnitude(x: Any, n: int) -> Any:
     for i in range(n):
         largest = max(largest, _magnitude(x[i]))
     return largest
-
-
-@device
-def _nearest_even(x: Any) -> Any:
-    """The nearest integer, halves to even, of a number below 2**22."""
-    return np.int32(np.int32(float_bits(x + _TO_INTEGER)) & _INTEGER_BITS) - _INTEGER_OFFSET
 
 
 @device
@@ -76,7 +67,7 @@ def quantize_32(x: Any, levels: Any, n: int) -> Any:
     if _magnitude(inverse) >= _INFINITY:
         inverse = np.float32(0)
     for i in range(n):
-        levels[i] = np.int8(_nearest_even(x[i] * inverse))
+        levels[i] = np.int8(nearest(x[i] * inverse))
     return largest / np.float32(127)
 
 
@@ -141,7 +132,7 @@ def quantize_q8_k(arguments: int, chunk: int, worker: int) -> None:
             inverse = np.float32(-127) / _first_of_magnitude(x, largest)
             d = np.float32(1) / inverse
         for i in range(256):
-            levels[i] = np.int8(min(np.int32(127), _nearest_even(x[i] * inverse)))
+            levels[i] = np.int8(min(np.int32(127), nearest(x[i] * inverse)))
         f32(a[4] + start // 256 * 4, 1)[0] = d
         _sum_groups(levels, 256, group_size, a[6] + start // group_size * 2)
 

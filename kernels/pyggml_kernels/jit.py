@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import RLock
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar, cast
+from uuid import uuid4
 
 import numba
 import numba.extending
@@ -112,7 +113,13 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def device(function: Function) -> Function:
-    """A helper that kernels call; compiled into each of them."""
+    """A helper that kernels call; compiled into each of them.
+
+    It gets a name that no other has, in any process. Cached kernels bring their helpers along, and of those with one
+    name the linker takes the first for all. Numba alone tells closures apart by a number that starts anew with each
+    process, so that a kernel compiled in one process would call the helpers of a kernel compiled in another.
+    """
+    function.__qualname__ += f"_{uuid4().hex}"
     return cast("Function", numba.njit(nogil=True, error_model="numpy")(function))
 
 

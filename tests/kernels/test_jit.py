@@ -1,5 +1,6 @@
 """Where compiled kernels are kept, and when they are compiled."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -62,6 +63,27 @@ def test_kernels_are_compiled_at_the_first_start_alone(tmp_path: Path) -> None:
     for file in list(directory.rglob("*copy_rows*")):
         file.rename(file.with_name(file.name.replace(".py3", ".py2")))
     assert start(environment)[0] == ["copy_rows"]
+
+
+def test_kernels_compiled_in_different_processes_call_their_own_helpers(tmp_path: Path) -> None:
+    """Both are made by the same function, so their helpers have the same names."""
+    environment = {**os.environ, "PYGGML_CACHE": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    script = """
+import sys
+import numpy as np
+from pyggml_kernels.formats import format_named
+weights = np.random.default_rng(1).standard_normal((3, 1024)).astype(np.float32)
+print([format_named(name).quantize(weights).tobytes().hex() for name in sys.argv[1:]])
+"""
+
+    def quantize(*names: str) -> list[str]:
+        command = [sys.executable, "-c", script, *names]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return cast("list[str]", ast.literal_eval(done.stdout))
+
+    assert quantize("IQ2_S") + quantize("IQ3_S") == quantize("IQ2_S", "IQ3_S")
 
 
 def test_numbas_own_cache_directory_is_respected(tmp_path: Path) -> None:

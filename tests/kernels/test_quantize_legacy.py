@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml_kernels.formats import Format, format_named
+from pyggml_kernels.formats import Format, LevelFormat, format_named
 from pyggml_reference import quants
 from tests.kernels.comparing import Guarded
 
@@ -16,10 +16,10 @@ Bytes = npt.NDArray[np.uint8]
 NAMES = [
     *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "IQ4_XS"),
     *("TQ1_0", "TQ2_0", "MXFP4", "NVFP4", "Q1_0", "Q2_0"),
-    *("IQ2_S", "IQ3_XXS", "IQ3_S"),
+    *("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"),
 ]
 #: Formats with runs from a code book. ggml ends the process where the square of a difference overflows.
-WITH_BOOKS = {"IQ2_S", "IQ3_XXS", "IQ3_S"}
+WITH_BOOKS = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"}
 FORMS = [format_named(name) for name in NAMES]
 every_format = pytest.mark.parametrize("form", FORMS, ids=lambda each: each.name)
 
@@ -90,6 +90,11 @@ def importance_of(kind: str, generator: np.random.Generator, n: int) -> Floats |
 IMPORTANCE = ["none", "uniform", "zeros in part", "zeros", "ratios"]
 
 
+def importance_for(form: Format) -> list[str]:
+    """The kinds of importance that a format can be quantized with."""
+    return IMPORTANCE[1:] if isinstance(form, LevelFormat) and form.needs_importance else IMPORTANCE
+
+
 def quantized(form: Format, x: Floats, importance: Floats | None, rows_per_chunk: int) -> Bytes:
     """By the kernel, chunks in backward order, between guard bytes."""
     out = Guarded((len(x), form.row_bytes(x.shape[1])), np.uint8)
@@ -130,12 +135,12 @@ def assert_as_ggml(form: Format, found: Bytes, x: Floats, importance: Floats | N
     n_blocks=st.integers(1, 20),
     rows_per_chunk=st.integers(1, 9),
     draw=st.data(),
-    importance_kind=st.sampled_from(IMPORTANCE),
 )
 def test_every_byte_is_ggmls(
-    form: Format, seed: int, n_rows: int, n_blocks: int, rows_per_chunk: int, draw: st.DataObject, importance_kind: str
+    form: Format, seed: int, n_rows: int, n_blocks: int, rows_per_chunk: int, draw: st.DataObject
 ) -> None:
     kind = draw.draw(st.sampled_from(kinds_for(form)), label="kind")
+    importance_kind = draw.draw(st.sampled_from(importance_for(form)), label="importance")
     generator = np.random.default_rng(seed)
     x = blocks_of(kind, generator, (n_rows, n_blocks * form.block_size))
     importance = importance_of(importance_kind, generator, x.shape[1])
@@ -148,14 +153,21 @@ def test_every_byte_is_ggmls(
 )
 def test_every_kind_of_weights_with_every_kind_of_importance(form: Format, kind: str) -> None:
     generator = np.random.default_rng(KINDS.index(kind))
-    for importance_kind in IMPORTANCE:
+    for importance_kind in importance_for(form):
         x = blocks_of(kind, generator, (5, 9 * form.block_size))
         importance = importance_of(importance_kind, generator, x.shape[1])
         assert_as_ggml(form, quantized(form, x, importance, 2), x, importance)
 
 
-@every_format
-@pytest.mark.parametrize("importance_kind", ["none", "uniform"])
+@pytest.mark.parametrize(
+    ("form", "importance_kind"),
+    [
+        pytest.param(form, kind, id=f"{form.name}-{kind}")
+        for form in FORMS
+        for kind in ("none", "uniform")
+        if kind in importance_for(form)
+    ],
+)
 def test_many_weights(form: Format, importance_kind: str) -> None:
     generator = np.random.default_rng(5)
     x = blocks_of("normal", generator, (128, 8192 + form.block_size))
@@ -163,6 +175,17 @@ def test_many_weights(form: Format, importance_kind: str) -> None:
     importance = importance_of(importance_kind, generator, x.shape[1])
     found = form.quantize(x, importance)
     assert_as_ggml(form, found, x, importance)
+
+
+@pytest.mark.parametrize("name", sorted(WITH_BOOKS))
+def test_large_weights_that_ggml_can_quantize_to_books(name: str) -> None:
+    form = format_named(name)
+    generator = np.random.default_rng(6)
+    sizes = 10.0 ** np.linspace(4, 11, 57)[:, None]
+    x = (np.clip(generator.standard_normal((57, 1024)), -3, 3) * sizes).astype(np.float32)
+    for importance_kind in ("uniform", "zeros in part"):
+        importance = importance_of(importance_kind, generator, x.shape[1])
+        assert_as_ggml(form, quantized(form, x, importance, 8), x, importance)
 
 
 def test_mxfp4_scales_of_all_powers_of_two_and_the_numbers_below_and_above() -> None:

@@ -9,16 +9,10 @@ import numpy as np
 
 from pyggml_kernels.formats.scale_search import N_ROUNDS, SMALLEST_WEIGHT
 from pyggml_kernels.jit import device
-from pyggml_kernels.memory import float_bits, float_to_half
+from pyggml_kernels.memory import float_to_half
+from pyggml_kernels.rounding import nearest
 
 _ZERO, _ONE, _TENTH = np.float32(0), np.float32(1), np.float32(0.1)
-_TO_INTEGER = np.float32(12582912)
-
-
-@device
-def nearest(x: Any) -> Any:
-    """The nearest integer, ties to even, as ggml finds it: 0 for NaN, -2**22 for infinities, anything beyond 2**22."""
-    return np.int64(np.int64(float_bits(x + _TO_INTEGER)) & 0x7FFFFF) - 0x400000
 
 
 @device

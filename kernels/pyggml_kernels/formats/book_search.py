@@ -4,20 +4,29 @@ Levels are 2 k + 1, k from 0 up; signs are kept apart. Every float operation is 
 (`quantize_row_iq3_s_impl` and its like in ggml-quants.c).
 """
 
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyggml_kernels.formats.block_scales import nearest
 from pyggml_kernels.formats.lanes import stack_memory
 from pyggml_kernels.jit import device
 from pyggml_kernels.memory import f32, i32, i64
+from pyggml_kernels.rounding import nearest
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 #: A table's length is not passed; indices are those that it has itself.
 _UNBOUNDED = 1 << 40
 _LARGEST_FLOAT = np.finfo(np.float32).max
+
+
+class Finish(Enum):
+    """Which runs are chosen again at the end, for the scale that was found."""
+
+    OUTSIDE = "those whose nearest levels were not in the book"
+    ALL_IF_ANY = "all, if any were not"
+    ALL = "all"
 
 
 def _run_finder(book: npt.NDArray[np.float32], n_levels: int, digit_bits: int) -> Any:
@@ -60,19 +69,20 @@ def group_search(
     group_size: int,
     n_trials: int,
     trial_step: float,
-    finish_all: bool,
+    finish: Finish,
 ) -> Any:
-    """`(table, x, weights, roots, largest, codes)`: stores the codes of a group's runs, returns the scale.
+    """`(table, x, weights, largest, scale, codes)`: stores the codes of a group's runs, returns the scale.
 
-    The first four are addresses: of a table of `book_neighbours`, of weights, mostly positive, of what errors count and
-    of the roots of that. Trials map `largest`, the largest weight, to the highest level and up to `n_trials` steps more
-    or less. At the end runs that were not in the book, or all of them if there were any and with `finish_all`, are
-    chosen again for the scale that was found.
+    The first three are addresses: of a table of `book_neighbours`, of weights, mostly positive, and of what errors
+    count. Trials map `largest` to the highest level and up to `n_trials` steps more or less; `scale` stays if none of
+    them is of use.
     """
     find_run = _run_finder(book, n_levels, digit_bits)
     run_length = book.shape[1]
     n_runs = group_size // run_length
     highest, step = np.float32(2 * n_levels - 1), np.float32(trial_step)
+    every_run = (1 << n_runs) - 1
+    finish_always, finish_all = finish is Finish.ALL, finish is not Finish.OUTSIDE
 
     @device
     def products(x: Any, weights: Any, codes: Any) -> Any:
@@ -87,13 +97,14 @@ def group_search(
         return sum_lx, sum_l2
 
     @device
-    def search(table: int, x_address: int, weights_address: int, roots_address: int, largest: Any, out: int) -> Any:
+    def search(table: int, x_address: int, weights_address: int, largest: Any, scale: Any, out: int) -> Any:
         runs, codes, trial = i32(table, _UNBOUNDED), i64(out, n_runs), i64(stack_memory(64), n_runs)
-        x, weights, roots = f32(x_address, 32), f32(weights_address, 32), f32(roots_address, 32)
-        best, scale = _ZERO, largest / highest
+        x, weights, roots = f32(x_address, 32), f32(weights_address, 32), f32(stack_memory(128), 32)
+        for i in range(group_size):
+            roots[i] = np.sqrt(weights[i])
         for run in range(n_runs):
             codes[run] = 0
-        outside = (1 << n_runs) - 1 if finish_all else 0
+        best, outside = _ZERO, every_run if finish_all else 0
         for k in range(-n_trials, n_trials + 1):
             inverse = (highest + np.float32(k) * step) / largest
             trial_scale = _ONE / inverse
@@ -108,7 +119,7 @@ def group_search(
                 outside = trial_outside
                 for run in range(n_runs):
                     codes[run] = trial[run]
-        if outside and scale > _ZERO:
+        if (outside or finish_always) and scale > _ZERO:
             inverse = _ONE / scale
             for run in range(n_runs):
                 if finish_all or (outside >> run) & 1:

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.book_format import BookFormat
+from pyggml_kernels.formats.iq1_book import neighbours
 from pyggml_kernels.formats.iq1_levels import EIGHTH, eight_levels
+from pyggml_kernels.formats.quantize_iq1_m import quantize_iq1_m
 from pyggml_kernels.formats.words import field, load_word, store_word
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, half_to_float, u8
@@ -42,4 +44,11 @@ def decode_iq1_m(source: int, n_blocks: int, levels: int, scales: int, minimums:
             store_word(out + run * 8, eight_levels(code, high >> 3))
 
 
-IQ1_M = LevelFormat("IQ1_M", 29, LAYOUT, 256, "Q8_K", group_size=16, has_minimum=False, decode=decode_iq1_m)
+IQ1_M = BookFormat(
+    *("IQ1_M", 29, LAYOUT, 256, "Q8_K"),
+    group_size=16,
+    has_minimum=False,
+    decode=decode_iq1_m,
+    quantizer=quantize_iq1_m,
+    neighbours=neighbours,
+)

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.book_format import BookFormat
+from pyggml_kernels.formats.iq1_book import neighbours
 from pyggml_kernels.formats.iq1_levels import EIGHTH, eight_levels
+from pyggml_kernels.formats.quantize_iq1_s import quantize_iq1_s
 from pyggml_kernels.formats.words import field, load_word, store_word
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import f32, load_half, u8
@@ -34,6 +36,12 @@ def decode_iq1_s(source: int, n_blocks: int, levels: int, scales: int, minimums:
                 store_word(out + group * 32 + run * 8, eight_levels(code, is_less))
 
 
-IQ1_S = LevelFormat(
-    "IQ1_S", 19, LAYOUT, 256, "Q8_K", group_size=32, has_minimum=False, decode=decode_iq1_s, needs_importance=True
+IQ1_S = BookFormat(
+    *("IQ1_S", 19, LAYOUT, 256, "Q8_K"),
+    group_size=32,
+    has_minimum=False,
+    decode=decode_iq1_s,
+    quantizer=quantize_iq1_s,
+    needs_importance=True,
+    neighbours=neighbours,
 )

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.book_format import BookFormat
 from pyggml_kernels.formats.iq2_scales import store_scales
 from pyggml_kernels.formats.iq_grids import IQ2_XS_GRID
+from pyggml_kernels.formats.quantize_iq2_xs import neighbours, quantize_iq2_xs
 from pyggml_kernels.formats.signs import even_signs, signed
 from pyggml_kernels.formats.words import field, load_word, store_word
 from pyggml_kernels.jit import kernel
@@ -29,6 +30,12 @@ def decode_iq2_xs(source: int, n_blocks: int, levels: int, scales: int, minimums
                 store_word(out + four * 32 + run * 8, signed(magnitudes, signs))
 
 
-IQ2_XS = LevelFormat(
-    "IQ2_XS", 17, LAYOUT, 256, "Q8_K", group_size=16, has_minimum=False, decode=decode_iq2_xs, needs_importance=True
+IQ2_XS = BookFormat(
+    *("IQ2_XS", 17, LAYOUT, 256, "Q8_K"),
+    group_size=16,
+    has_minimum=False,
+    decode=decode_iq2_xs,
+    quantizer=quantize_iq2_xs,
+    needs_importance=True,
+    neighbours=neighbours,
 )

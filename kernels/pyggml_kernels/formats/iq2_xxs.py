@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from pyggml_kernels.formats.format import LevelFormat
+from pyggml_kernels.formats.book_format import BookFormat
 from pyggml_kernels.formats.iq_grids import IQ2_XXS_GRID
+from pyggml_kernels.formats.quantize_iq2_xxs import neighbours, quantize_iq2_xxs
 from pyggml_kernels.formats.signs import even_signs, signed
 from pyggml_kernels.formats.words import field, load_word, store_word
 from pyggml_kernels.jit import kernel
@@ -30,6 +31,12 @@ def decode_iq2_xxs(source: int, n_blocks: int, levels: int, scales: int, minimum
                 store_word(out + group * 32 + run * 8, signed(magnitudes, signs))
 
 
-IQ2_XXS = LevelFormat(
-    "IQ2_XXS", 16, LAYOUT, 256, "Q8_K", group_size=32, has_minimum=False, decode=decode_iq2_xxs, needs_importance=True
+IQ2_XXS = BookFormat(
+    *("IQ2_XXS", 16, LAYOUT, 256, "Q8_K"),
+    group_size=32,
+    has_minimum=False,
+    decode=decode_iq2_xxs,
+    quantizer=quantize_iq2_xxs,
+    needs_importance=True,
+    neighbours=neighbours,
 )

@@ -19,6 +19,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import lower_builtin, register_model
 
 from pyggml_kernels.jit import intrinsic
+from pyggml_kernels.rounding import TO_INTEGER
 
 _ELEMENTS = {types.float32: ir.FloatType(), types.int32: ir.IntType(32), types.boolean: ir.IntType(1)}
 _FLOAT_ALIGNMENT = 4
@@ -255,7 +256,7 @@ def nearest_in(typing_context: Any, lanes: Any, lowest: Any, highest: Any) -> An
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         integers = _integers(lanes.n).llvm
-        to_integer = ir.Constant(lanes.llvm, [12582912.0] * lanes.n)
+        to_integer = ir.Constant(lanes.llvm, [float(TO_INTEGER)] * lanes.n)
         bits = builder.bitcast(builder.fadd(arguments[0], to_integer), integers)
         low = builder.and_(bits, ir.Constant(integers, [0x007FFFFF] * lanes.n))
         found = builder.sub(low, ir.Constant(integers, [0x00400000] * lanes.n))

@@ -3,23 +3,22 @@
 import numpy as np
 import numpy.typing as npt
 
-from pyggml_kernels.formats.block_scales import store_half
-from pyggml_kernels.formats.book_groups import largest_of, mean_square_twice, scale_code, split_signs, weigh_group
+from pyggml_kernels.formats.block_quantizer import N_ARGUMENTS, block_addresses, n_blocks_in_chunk
+from pyggml_kernels.formats.book_groups import largest_of, mean_square, split_signs, store_scales, weigh
 from pyggml_kernels.formats.book_neighbours import table_of_neighbours
-from pyggml_kernels.formats.book_search import group_search
+from pyggml_kernels.formats.book_search import Finish, group_search
 from pyggml_kernels.formats.iq_grids import IQ3_S_GRID
 from pyggml_kernels.formats.lanes import stack_memory
-from pyggml_kernels.formats.quantize_floats import N_ARGUMENTS
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, i64, u8
 
 BLOCK_BYTES = 110
 _BOOK = IQ3_S_GRID.astype("<u4").view(np.uint8).reshape(-1, 4).astype(np.float32)
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _HIGHEST = np.float32(0), np.float32(15)
 #: The scale of the block is made a little larger than that of its largest group needs.
-_FUDGE, _LARGEST_SCALE = np.float32(1.033), np.float32(31)
+_FUDGE = np.float32(1.033)
 
-_search = group_search(_BOOK, 8, 3, group_size=32, n_trials=9, trial_step=0.2, finish_all=True)
+_search = group_search(_BOOK, 8, 3, group_size=32, n_trials=9, trial_step=0.2, finish=Finish.ALL_IF_ANY)
 
 
 def neighbours() -> npt.NDArray[np.int32]:
@@ -30,11 +29,11 @@ def neighbours() -> npt.NDArray[np.int32]:
 @device
 def _quantize_block(x: int, importance: int, out: int, table: int) -> None:
     """One block. A group of zeros takes no place: the codes and signs of later groups move up, as in ggml."""
-    magnitudes, weights, roots, address = stack_memory(128), stack_memory(128), stack_memory(128), stack_memory(64)
+    magnitudes, weights, address = stack_memory(128), stack_memory(128), stack_memory(64)
     codes, scales, block = i64(address, 8), f32(stack_memory(32), 8), u8(out, BLOCK_BYTES)
     signs = i64(stack_memory(32), 4)
     block[:] = 0
-    spread = mean_square_twice(x)
+    spread = mean_square(x, 2)
     place, largest_scale = 0, _ZERO
     for group in range(8):
         scales[group] = _ZERO
@@ -46,30 +45,21 @@ def _quantize_block(x: int, importance: int, out: int, table: int) -> None:
             continue
         for i in range(4):
             block[74 + place * 4 + i] = signs[i]
-        weigh_group(start, importance + group * 128 if importance else 0, 32, spread, _ZERO, weights, roots)
-        scale = _search(table, magnitudes, weights, roots, largest, address)
+        weigh(start, importance + group * 128 if importance else 0, 32, spread, _ZERO, weights)
+        scales[group] = _search(table, magnitudes, weights, largest, largest / _HIGHEST, address)
+        largest_scale = max(largest_scale, scales[group])
         for run in range(8):
             block[2 + place * 8 + run] = codes[run] & 255
             block[66 + group] |= (codes[run] >> 8) << run
-        scales[group] = scale
-        largest_scale = max(largest_scale, scale)
         place += 1
     if largest_scale > _ZERO:
-        d = largest_scale / _LARGEST_SCALE
-        store_half(block, 0, d * _FUDGE)
-        inverse = _ONE / d
-        for pair in range(4):
-            low, high = scale_code(scales[2 * pair], inverse), scale_code(scales[2 * pair + 1], inverse)
-            block[106 + pair] = low | (high << 4)
+        store_scales(out, largest_scale, _FUDGE, scales, 8, 106)
 
 
 @kernel
 def quantize_iq3_s(arguments: int, chunk: int, worker: int) -> None:
     """Rows of weights to blocks: see `Format._quantizer` and `BookFormat`."""
-    a = i64(arguments, N_ARGUMENTS)
-    for row in range(chunk * a[6], min(a[1], (chunk + 1) * a[6])):
-        for index in range(a[2] // 256):
-            importance = a[5] + index * 1024 if a[5] else 0
-            _quantize_block(
-                a[0] + (row * a[2] + index * 256) * 4, importance, a[3] + row * a[4] + index * BLOCK_BYTES, a[7]
-            )
+    table = i64(arguments, N_ARGUMENTS)[7]
+    for index in range(n_blocks_in_chunk(arguments, chunk)):
+        x, importance, out = block_addresses(arguments, chunk, index)
+        _quantize_block(x, importance, out, table)

@@ -6,12 +6,13 @@ import numpy as np
 
 from pyggml_kernels.formats import block_quantizer as block
 from pyggml_kernels.formats.block_quantizer import WORKSPACE_BYTES
-from pyggml_kernels.formats.block_scales import first_of_largest_magnitude, nearest, store_half
+from pyggml_kernels.formats.block_scales import first_of_largest_magnitude, store_half
 from pyggml_kernels.formats.lanes import lanes_of, load_lanes, stack_memory, store_lanes, zeros
 from pyggml_kernels.formats.scale_search import SMALLEST_WEIGHT, final_levels, search_scale
 from pyggml_kernels.formats.words import bits, load_word, raise_bits, store_word
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, i8, load_half, u8
+from pyggml_kernels.rounding import nearest
 
 _TOP = 32
 _BLOCK_BYTES = 210

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pyggml_kernels.formats.block_levels import load_16, store_four_bits
-from pyggml_kernels.formats.block_scales import first_of_largest_magnitude, nearest, store_half
+from pyggml_kernels.formats.block_scales import first_of_largest_magnitude, store_half
 from pyggml_kernels.formats.importance import (
     GROUP_SIZE,
     N_BYTES,
@@ -20,6 +20,7 @@ from pyggml_kernels.formats.lanes import load_lanes, stack_memory, store_lanes
 from pyggml_kernels.formats.table_search import search_table_scale, store_table_codes
 from pyggml_kernels.jit import device
 from pyggml_kernels.memory import f32, u8
+from pyggml_kernels.rounding import nearest
 
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 #: The scales of an IQ4_XS block are -32..31 times that of the block.

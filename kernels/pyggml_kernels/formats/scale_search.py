@@ -22,12 +22,11 @@ from pyggml_kernels.formats.lanes import (
     zeros,
 )
 from pyggml_kernels.jit import device
+from pyggml_kernels.rounding import TO_INTEGER
 
 #: A group whose weights are all smaller is quantized as zeros.
 SMALLEST_WEIGHT = np.float32(1e-15)
 _ZERO, _ONE = np.float32(0), np.float32(1)
-#: 1.5 * 2**23: a small number added to it is rounded to an integer.
-_TO_INTEGER = np.float32(12582912)
 #: Rounds over a group in which levels are changed one by one.
 N_ROUNDS = 5
 
@@ -48,7 +47,7 @@ def nearest_level_of_any(x: Any, top: Any) -> Any:
 @device
 def _rounded(x: Any) -> Any:
     """The nearest integer, ties to even, of numbers below 2**22."""
-    return x + _TO_INTEGER - _TO_INTEGER
+    return x + TO_INTEGER - TO_INTEGER
 
 
 @device
