@@ -11,6 +11,9 @@ from pyggml.gguf import GGUFFile
 from pyggml.models.config import DecoderConfig
 from pyggml_kernels.formats import FORMATS
 
+#: The matrices of a layer, in the order of their products.
+_MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+
 
 @dataclass(frozen=True)
 class LayerWeights:
@@ -45,6 +48,16 @@ class DecoderWeights:
     output_bias: Weight | None
     rope_factors: npt.NDArray[np.float32] | None
     """What each rotary pair's angle is divided by, (key_size / 2,), in files of Llama 3.1 and later."""
+
+    def matrices(self) -> dict[str, Weight]:
+        """The weights that activations are multiplied with, by their names in the file."""
+        name = "token_embd" if self.output is self.token_embd else "output"
+        layers = {
+            f"blk.{index}.{matrix}.weight": getattr(layer, matrix)
+            for index, layer in enumerate(self.layers)
+            for matrix in _MATRICES
+        }
+        return {**layers, f"{name}.weight": self.output}
 
 
 class TensorLoader:
