@@ -24,6 +24,7 @@ _MIN_FOR_REPORT = 100
 
 def measure(source: ModelOptions, load: LoadOptions, text: TextOptions, options: PerplexityOptions) -> None:
     """Print the perplexity, or the divergence; results go to stdout, all remarks to stderr. Raises PyggmlError."""
+    check_context(load)
     _check(load, options)
     console = Console()
     if options.kl_divergence:
@@ -32,9 +33,13 @@ def measure(source: ModelOptions, load: LoadOptions, text: TextOptions, options:
         _measure_perplexity(console, source, load, text, options)
 
 
-def _check(load: LoadOptions, options: PerplexityOptions) -> None:
+def check_context(load: LoadOptions) -> None:
+    """Raise UsageError if chunks would be too short."""
     if load.ctx_size < 3:
         raise UsageError(f"-c is {load.ctx_size}; allowed are 3 and up: a chunk needs tokens to foretell")
+
+
+def _check(load: LoadOptions, options: PerplexityOptions) -> None:
     if options.kl_divergence and options.base_file is None:
         raise UsageError(
             "--kl-divergence needs a base model's probabilities: name their file, --kl-divergence-base FILE"

@@ -61,10 +61,10 @@ class Engine:
         """A sequence with nothing in it."""
         return PagedSequence(self._pool)
 
-    def observer(self, names: Sequence[str]) -> Observer:
-        """Sums, zero as yet, for the inputs of the products with these weights."""
+    def observer(self, names: Sequence[str], min_rows: int = 1) -> Observer:
+        """Sums, zero as yet, for the inputs of the products with these weights that have `min_rows` rows at least."""
         matrices = self._weights.matrices()
-        return Observer({name: matrices[name] for name in names})
+        return Observer({name: matrices[name] for name in names}, min_rows)
 
     @property
     def matrix_names(self) -> list[str]:

@@ -41,7 +41,7 @@ class Chunks:
         return self.tokens[:, self.scored.start + 1 : self.scored.stop + 1]
 
     def evaluated(self, first: int, n: int) -> npt.NDArray[np.int32]:
-        """The tokens that the model is fed with for the `first` chunk and those behind it, (n or what is left, n_ctx)."""
+        """The tokens that the model is fed with for `n` chunks, or what is left of them, from the `first` on."""
         tokens = self.tokens[first : first + n].copy()
         if self.bos is not None:
             tokens[:, 0] = self.bos
@@ -54,15 +54,15 @@ class Rows:
 
     chunk: int
     first: int
-    """The first of them, as an index into the wanted positions."""
+    """The first of them, as an index into the scored positions."""
     is_last: bool
-    """Whether they complete the chunk."""
+    """Whether the chunk is done with them."""
     logits: npt.NDArray[np.float32]
     """(n, n_vocab)"""
 
     @property
     def place(self) -> tuple[int, slice]:
-        """Where they belong in an array (n_chunks, wanted positions)."""
+        """Where they belong in an array (n_chunks, scored positions)."""
         return self.chunk, slice(self.first, self.first + len(self.logits))
 
 
@@ -90,6 +90,16 @@ def cut_chunks(tokens: list[int], n_ctx: int, n_max: int, bos: int | None) -> Ch
     n_chunks = _limited(len(tokens) // n_ctx, n_max)
     cut = np.array(tokens[: n_chunks * n_ctx], np.int32).reshape(n_chunks, n_ctx)
     return Chunks(cut, scored_half(n_ctx), bos)
+
+
+def without_first(tokens: list[int], n_ctx: int, n_chunks: int) -> list[int]:
+    """What is left when so many chunks are skipped; EvaluationError if that is too little."""
+    if n_chunks and (n_chunks + 2) * n_ctx >= len(tokens):
+        raise EvaluationError(
+            f"the text has {len(tokens)} tokens; to skip {n_chunks} chunks of {n_ctx}, more than "
+            f"{(n_chunks + 2) * n_ctx} are needed: skip fewer with --chunk"
+        )
+    return tokens[n_chunks * n_ctx :]
 
 
 def strided_length(n_ctx: int, stride: int) -> int:
@@ -121,12 +131,18 @@ def _check_length(tokens: list[int], n_ctx: int) -> None:
         )
 
 
-def evaluate_chunks(
-    engine: Engine, chunks: Chunks, wanted: range, n_sequences: int, observer: Observer | None = None
-) -> Iterator[Rows]:
-    """Feed the chunks to the model, `n_sequences` of them at a time, and give the logits of the wanted positions.
+def _overlap(left: range, right: range) -> range:
+    start = min(max(left.start, right.start), left.stop)
+    return range(start, max(start, min(left.stop, right.stop)))
 
-    The tokens of a step are shared out evenly among the chunks, in llama.cpp's order. Chunks are completed in order.
+
+def evaluate_chunks(
+    engine: Engine, chunks: Chunks, n_sequences: int, observer: Observer | None = None, *, all_outputs: bool = False
+) -> Iterator[Rows]:
+    """Feed the chunks to the model, `n_sequences` of them at a time, and give the logits of the scored positions.
+
+    The tokens of a step are shared out evenly among the chunks, in llama.cpp's order; each step gives the rows, if only
+    none, of each of its chunks. With `all_outputs`, the logits of the other positions are computed too: for observers.
     """
     sequences = [engine.new_sequence() for _ in range(min(n_sequences, engine.n_batch))]
     try:
@@ -135,16 +151,17 @@ def evaluate_chunks(
             n_step = engine.n_batch // len(together)
             for start in range(0, chunks.n_ctx, n_step):
                 stop = min(start + n_step, chunks.n_ctx)
-                outputs = range(max(start, wanted.start) - start, max(start, min(stop, wanted.stop)) - start)
+                scored = _overlap(range(start, stop), chunks.scored)
+                outputs = range(start, stop) if all_outputs else scored
                 parts = [
-                    Part(sequence, start, tokens[start:stop], outputs)
+                    Part(sequence, start, tokens[start:stop], [position - start for position in outputs])
                     for sequence, tokens in zip(sequences, together, strict=False)
                 ]
                 logits = engine.step(parts, observer=observer)
-                for index, rows in enumerate(np.split(logits, len(together)) if outputs else ()):
-                    position = start + outputs.start
-                    is_last = position + len(outputs) == wanted.stop
-                    yield Rows(first + index, position - wanted.start, is_last, rows)
+                for index, rows in enumerate(np.split(logits, len(together))):
+                    given = rows[scored.start - outputs.start :][: len(scored)]
+                    row = max(0, scored.start - chunks.scored.start)
+                    yield Rows(first + index, row, stop == chunks.n_ctx, given)
     finally:
         for sequence in sequences:
             sequence.truncate(0)

@@ -125,7 +125,7 @@ def measure_divergence(
     """The statistics after each chunk, and what they were made from."""
     targets = chunks.targets
     all_tokens = Comparison.empty(targets.shape)
-    for rows in evaluate_chunks(engine, chunks, chunks.scored, n_sequences):
+    for rows in evaluate_chunks(engine, chunks, n_sequences):
         all_tokens.put(rows.place, compare(rows.logits, targets[rows.place], base.rows(rows.place)))
         if rows.is_last:
             so_far = all_tokens.first(rows.chunk + 1)

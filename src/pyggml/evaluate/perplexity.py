@@ -48,7 +48,7 @@ def measure_perplexity(
     """The estimate after each chunk; with `base`, all probabilities are written to it."""
     targets = chunks.targets
     likelihoods = np.empty(targets.shape)
-    for rows in evaluate_chunks(engine, chunks, chunks.scored, n_sequences):
+    for rows in evaluate_chunks(engine, chunks, n_sequences):
         if base is None:
             likelihoods[rows.place] = negative_log_likelihoods(rows.logits, targets[rows.place])
         else:
