@@ -112,8 +112,12 @@ def test_what_is_not_finite_is_not_kept() -> None:
     observer = Observer({}, 1)
     observer.sums["v"] = ColumnSums.zeros(2)
     observer.sums["v"].squares[1] = np.inf
+    matrix = ImportanceMatrix(512)
+    matrix.take(observer)
+    assert matrix.entries == {}
+    observer.sums["v"].count[0] = 20
     with pytest.raises(EvaluationError, match="that 'v' is multiplied with are not finite, or too large"):
-        ImportanceMatrix(512).take(observer)
+        matrix.take(observer)
 
 
 def test_remarks(tmp_path: Path) -> None:
@@ -126,3 +130,14 @@ def test_remarks(tmp_path: Path) -> None:
     assert "out.dat will be a GGUF file: --output-format dat writes the older format" in result.stderr
     assert "on chunks of 32, 64 tokens: their number will be told in chunks of 32" in result.stderr
     assert "out.dat: importance of 1 tensors, measured on 4 chunks" in result.stderr
+
+
+@pytest.mark.parametrize("options", [["--chunks", "0"], ["-b", "8"]])
+def test_nothing_measured_is_nothing_written(options: list[str], tmp_path: Path) -> None:
+    text = "Once upon a time there was a fox. It had a lantern, and a friend."
+    result = invoke("imatrix", "-p", text, "-c", "8", "-o", str(tmp_path / "out.gguf"), *options)
+    assert result.exit_code == 1
+    assert (
+        "nothing was measured: needed are --chunks 1 and up, and steps of 16 tokens and up (-b, -ub)" in result.stderr
+    )
+    assert not list(tmp_path.iterdir())

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from pyggml.cli.chunk_progress import ChunkProgress, n_together
+from pyggml.cli.chunk_progress import n_together, with_progress
 from pyggml.cli.console import Console
 from pyggml.cli.imatrix import ImportanceOptions
 from pyggml.cli.measuring_text import TextOptions, read_text
 from pyggml.cli.model_options import LoadOptions, ModelOptions
 from pyggml.cli.perplexing import check_context, final_estimate, load_measured, running_estimate
-from pyggml.errors import UsageError
+from pyggml.errors import EvaluationError, UsageError
 from pyggml.evaluate.chunks import chunk_bos, cut_chunks, without_first
-from pyggml.evaluate.importance import ImportanceMatrix, combined, measure_importance
+from pyggml.evaluate.importance import MIN_ROWS, ImportanceMatrix, combined, measure_importance
 from pyggml.quantize.importance_file import read_importance_file, write_importance_gguf, write_importance_legacy
 
 
@@ -36,6 +36,11 @@ def measure(source: ModelOptions, load: LoadOptions, text: TextOptions, options:
         if text.file is not None:
             matrix.datasets.append(str(text.file))
         _measure(console, source, load, text, options, content, output)
+    if not matrix.entries:
+        raise EvaluationError(
+            f"nothing was measured: needed are --chunks 1 and up, and steps of {MIN_ROWS} tokens and up (-b, -ub), as "
+            "single tokens do not count"
+        )
     output.write()
     console.remark(
         f"{options.output}: importance of {len(matrix.entries)} tensors, measured on {matrix.n_chunks} chunks"
@@ -85,20 +90,19 @@ def _measure(
     tokens = model.tokenizer.tokenize(content, parse_special=options.parse_special)
     chunks = cut_chunks(without_first(tokens, n_ctx, options.from_chunk), n_ctx, text.chunks, bos)
     console.remark(f"{len(tokens)} tokens: {chunks.n_chunks} chunks of {n_ctx} are measured")
+    n_batch = n_together(load, n_ctx)
     estimates = measure_importance(
         model.engine,
         chunks,
-        n_together(load, n_ctx),
+        n_batch,
         output.matrix,
         with_output=options.process_output,
         with_perplexity=options.ppl,
     )
     estimate = None
-    with ChunkProgress(console, chunks.n_chunks) as progress:
-        for n_done, estimate in enumerate(estimates, 1):
-            output.update()
-            if estimate is not None:
-                console.write(running_estimate(estimate))
-            progress.update(n_done)
+    for estimate in with_progress(estimates, console, chunks.n_chunks, n_batch):
+        output.update()
+        if estimate is not None:
+            console.write(running_estimate(estimate))
     if estimate is not None:
         console.write(f"\n{final_estimate(estimate)}\n")

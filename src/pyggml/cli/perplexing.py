@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from pyggml.cli.chunk_progress import ChunkProgress, n_together
+from pyggml.cli.chunk_progress import n_together, with_progress
 from pyggml.cli.console import Console
 from pyggml.cli.divergence_report import final_report, running_head, running_line
 from pyggml.cli.loading import load_model
@@ -68,10 +68,11 @@ def _measure_perplexity(
     )
     console.remark(f"{len(tokens)} tokens: {chunks.n_chunks} chunks of {length}, {len(chunks.scored)} scored in each")
     estimate = None
-    with _base_writer(options, chunks, model) as base, ChunkProgress(console, chunks.n_chunks) as progress:
-        for estimate in measure_perplexity(model.engine, chunks, n_together(load, length), base):
-            console.write(_running(estimate, chunks, options, n_together(load, length)))
-            progress.update(estimate.n_chunks)
+    n_batch = n_together(load, length)
+    with _base_writer(options, chunks, model) as base:
+        estimates = measure_perplexity(model.engine, chunks, n_batch, base)
+        for estimate in with_progress(estimates, console, chunks.n_chunks, n_batch):
+            console.write(_running(estimate, chunks, options, n_batch))
     console.write("\n")
     if estimate is not None and not stride:
         console.write(final_estimate(estimate) + "\n")
@@ -129,11 +130,11 @@ def _measure_divergence(
     chunks = base.chunks(text.chunks, chunk_bos(model.tokenizer))
     console.remark(f"{chunks.n_chunks} chunks of {chunks.n_ctx} tokens, {len(chunks.scored)} scored in each")
     console.write(f"\n{running_head()}\n")
+    n_batch = n_together(load, chunks.n_ctx)
+    results = measure_divergence(model.engine, chunks, n_batch, base)
     latest = None
-    with ChunkProgress(console, chunks.n_chunks) as progress:
-        for latest in measure_divergence(model.engine, chunks, n_together(load, chunks.n_ctx), base):
-            console.write(running_line(latest[0]) + "\n")
-            progress.update(latest[0].n_chunks)
+    for latest in with_progress(results, console, chunks.n_chunks, n_batch):
+        console.write(running_line(latest[0]) + "\n")
     console.write("\n")
     if latest is not None and latest[1].count >= _MIN_FOR_REPORT:
         console.write(final_report(*latest) + "\n")

@@ -64,8 +64,13 @@ class ImportanceMatrix:
         return observer
 
     def take(self, observer: Observer) -> None:
-        """Put an observer's sums in the place of those that it went on from. EvaluationError if they are not finite."""
+        """Put an observer's sums, if there were any rows, in the place of those that it went on from.
+
+        Raises EvaluationError if they are not finite.
+        """
         for name, sums in observer.sums.items():
+            if not sums.count[0]:
+                continue
             if not np.isfinite(sums.squares).all():
                 raise EvaluationError(
                     f"the activations that {name!r} is multiplied with are not finite, or too large: the model is "
