@@ -31,6 +31,10 @@ class QuantizeError(PyggmlError):
     """A model that cannot be quantized as asked: unknown type, missing or unfit importance, weights not finite."""
 
 
+class EvaluationError(PyggmlError):
+    """A text that is too short to measure a model on, or a file of measurements that is unsound or does not fit."""
+
+
 class TokenizerError(PyggmlError):
     """A vocabulary that cannot be used, or ids outside of it."""
 

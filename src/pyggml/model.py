@@ -24,7 +24,7 @@ CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
 #: The cache's size is a multiple of this, as llama.cpp has it.
 _CONTEXT_MULTIPLE = 256
 #: A session and a short-lived sequence for `logits`; pages that are never written take no memory.
-_N_SEQUENCES = 2
+N_SEQUENCES = 2
 #: Rows of logits computed at a time: with a large vocabulary more would need gigabytes.
 _LOGITS_BATCH = 64
 
@@ -177,6 +177,7 @@ def load(
     n_gpu_layers: int = 0,
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
+    n_sequences: int = N_SEQUENCES,
     on_compile: Callable[[str], None] | None = None,
 ) -> Model:
     """Load a GGUF file.
@@ -186,11 +187,12 @@ def load(
     n_threads: None for all cores this process may use.
     n_gpu_layers: layers to place on a GPU; there is no GPU backend yet, so anything but 0 is a RuntimeWarning.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
+    n_sequences: contexts of that size that the cache has room for, and a batch may hold.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
 
     Raises GGUFError, ModelError, TokenizerError for files that cannot be used, UsageError for options that cannot.
     """
-    _check_options(n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads)
+    _check_options(n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads, n_sequences=n_sequences)
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
@@ -204,25 +206,26 @@ def load(
     tokenizer = load_tokenizer(file)
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
-    backend = CPUBackend(n_threads, n_batch, _N_SEQUENCES)
+    backend = CPUBackend(n_threads, n_batch, n_sequences)
     engine = Engine(
         config,
         load_weights(file, config, backend),
         backend,
         n_ctx=n_ctx,
-        n_sequences=_N_SEQUENCES,
+        n_sequences=n_sequences,
         n_batch=n_batch,
         cache_formats=(cache_type_k, cache_type_v),
     )
     return Model(file, tokenizer, config, engine, backend.n_threads)
 
 
-def _check_options(*, n_ctx: int, n_batch: int, n_ubatch: int, n_threads: int | None) -> None:
+def _check_options(*, n_ctx: int, n_batch: int, n_ubatch: int, n_threads: int | None, n_sequences: int) -> None:
     limits = {
         "n_ctx": (n_ctx, 0, 1 << 30),
         "n_batch": (n_batch, 1, 1 << 20),
         "n_ubatch": (n_ubatch, 1, 1 << 20),
         "n_threads": (1 if n_threads is None else n_threads, 1, 1 << 12),
+        "n_sequences": (n_sequences, 1, 1 << 20),
     }
     for option, (value, low, high) in limits.items():
         if not low <= value <= high:

@@ -9,7 +9,7 @@ from pyggml.gguf import FieldType, GGUFFile, ValueType
 from pyggml.gguf.encoding import Field, number_field, string_field
 from pyggml.gguf.writer import Chunks, OutputTensor, write_gguf
 from pyggml.package_data import demo_model
-from pyggml.quantize.importance import CHUNK_COUNT_KEY, CHUNK_SIZE_KEY, DATASETS_KEY
+from pyggml.quantize.importance_file import CHUNK_COUNT_KEY, CHUNK_SIZE_KEY, DATASETS_KEY
 
 N_CHUNKS = 12
 

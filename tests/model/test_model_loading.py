@@ -98,6 +98,7 @@ def test_a_tensor_of_an_unsupported_type(source: Path, tmp_path: Path) -> None:
     [
         ({"n_ctx": -1}, "n_ctx is -1; allowed are 0 to"),
         ({"n_batch": 0}, "n_batch is 0; allowed are 1 to"),
+        ({"n_sequences": 0}, "n_sequences is 0; allowed are 1 to"),
         ({"n_ubatch": 0}, "n_ubatch is 0"),
         ({"n_threads": 0}, "n_threads is 0"),
         ({"cache_type_k": "q3"}, "cache_type_k is 'q3'; allowed are f32, f16, bf16, q8_0"),

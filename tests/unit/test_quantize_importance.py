@@ -106,5 +106,9 @@ def test_unsound_gguf_files_are_errors(tmp_path: Path) -> None:
         read_importance(write(tmp_path, sums, halves))
     with pytest.raises(QuantizeError, match="'w' has 3 sums for 2 counts; allowed is a multiple"):
         read_importance(write(tmp_path, sums, tensor("w.counts", [1, 1])))
+    with pytest.raises(QuantizeError, match="the counts of 'w' are not finite: measure the importance again"):
+        read_importance(write(tmp_path, sums, tensor("w.counts", [float("nan")])))
+    with pytest.raises(QuantizeError, match="'w' has 2 sums of values for 3 of squares; allowed are as many"):
+        read_importance(write(tmp_path, sums, counts, tensor("w.in_sum", [1, 2])))
     with pytest.raises(QuantizeError, match="the importance of 'w' is not finite: measure it again"):
         read_importance(write(tmp_path, tensor("w.in_sum2", [float("inf")]), counts))

@@ -68,8 +68,8 @@ class Console:
         self._has_open_remark = True
 
     def show_status(self, text: str) -> None:
-        """Show, in place of the last one, what is being done."""
-        if sys.stderr.isatty():
+        """Show, in place of the last one, what is being done; not behind text that a terminal would lose with it."""
+        if sys.stderr.isatty() and (self._at_line_start or not sys.stdout.isatty()):
             self._settle()
             click.echo(text, err=True, nl=False)
             self._has_status = True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
-from pyggml.model import Model, load
+from pyggml.model import N_SEQUENCES, Model, load
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class LoadedModel:
     seconds: float
 
 
-def load_model(path: Path, options: LoadOptions, console: Console) -> LoadedModel:
-    """Load the model. Raises PyggmlError."""
+def load_model(path: Path, options: LoadOptions, console: Console, n_sequences: int = N_SEQUENCES) -> LoadedModel:
+    """Load the model, with room for so many contexts. Raises PyggmlError."""
     if options.gpu_layers not in (0, "auto"):
         console.warn(f"no usable GPU: -ngl {options.gpu_layers} is left aside, all layers run on the CPU")
     started = time.perf_counter()
@@ -31,6 +31,7 @@ def load_model(path: Path, options: LoadOptions, console: Console) -> LoadedMode
         n_gpu_layers=0,
         cache_type_k=options.cache_type_k,
         cache_type_v=options.cache_type_v,
+        n_sequences=n_sequences,
         on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
     )
     return LoadedModel(model, time.perf_counter() - started)

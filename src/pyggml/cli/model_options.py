@@ -1,6 +1,6 @@
 """Which model, and how it is loaded: the options, and what they came to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
+#: Tokens of the chunks that texts are cut into, by default.
+DEFAULT_CHUNK = 512
 
 Options = TypeVar("Options", bound="DataclassInstance")
 
@@ -52,7 +54,21 @@ def take(kind: type[Options], values: Mapping[str, Any]) -> Options:
 _model = section("Model")
 _loading = section("Context, memory, threads")
 
-_OPTIONS = (
+
+def _context_option(default: int, default_text: str) -> Callable[[Decorated], Decorated]:
+    return _loading(
+        "ctx_size",
+        "-c",
+        "--ctx-size",
+        type=click.IntRange(0),
+        default=default,
+        metavar="N",
+        default_text=default_text,
+        help="Tokens of the context.",
+    )
+
+
+_SOURCE_OPTIONS = (
     _model(
         "model",
         "-m",
@@ -82,16 +98,9 @@ _OPTIONS = (
     ),
     _model("modelscope", "--modelscope", metavar="USER/REPO[:QUANT]", help="Download from ModelScope."),
     _model("offline", "--offline", is_flag=True, help="Take downloads from the cache alone."),
-    _loading(
-        "ctx_size",
-        "-c",
-        "--ctx-size",
-        type=click.IntRange(0),
-        default=0,
-        metavar="N",
-        default_text="0, as the model was trained",
-        help="Tokens of the context.",
-    ),
+)
+
+_LOAD_OPTIONS = (
     _loading(
         "batch_size",
         "-b",
@@ -156,6 +165,15 @@ _OPTIONS = (
 
 def model_options(function: Decorated) -> Decorated:
     """Add all of these options."""
-    for option in reversed(_OPTIONS):
+    return _added(function, _context_option(0, "0, as the model was trained"))
+
+
+def measuring_options(function: Decorated) -> Decorated:
+    """The same for commands that measure: their texts are cut into chunks of one context, 512 tokens by default."""
+    return _added(function, _context_option(DEFAULT_CHUNK, str(DEFAULT_CHUNK)))
+
+
+def _added(function: Decorated, context_option: Callable[[Decorated], Decorated]) -> Decorated:
+    for option in reversed((*_SOURCE_OPTIONS, context_option, *_LOAD_OPTIONS)):
         function = option(function)
     return function

@@ -7,6 +7,7 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
+from pyggml.backend.observation import Observer
 from pyggml.backend.protocol import Backend, Cache, CacheShape, Executable, Step
 from pyggml.errors import ModelError
 from pyggml.kv_cache import PagedSequence, PagePool
@@ -53,25 +54,38 @@ class Engine:
         )
         self._pool = PagePool(n_pages, PAGE_SIZE)
         self.cache = _allocate(backend, shape, n_ctx)
-        self._executables: dict[int | None, Executable] = {}
+        self._executables: dict[tuple[int | None, Observer | None], Executable] = {}
         self._lock = Lock()
 
     def new_sequence(self) -> PagedSequence:
         """A sequence with nothing in it."""
         return PagedSequence(self._pool)
 
-    def step(self, parts: Sequence[Part], n_layers: int | None = None) -> npt.NDArray[np.float32]:
+    def observer(self, names: Sequence[str], min_rows: int = 1) -> Observer:
+        """Sums, zero as yet, for the inputs of the products with these weights that have `min_rows` rows at least."""
+        matrices = self._weights.matrices()
+        return Observer({name: matrices[name] for name in names}, min_rows)
+
+    @property
+    def matrix_names(self) -> list[str]:
+        """The weights that activations are multiplied with, named as in the file."""
+        return list(self._weights.matrices())
+
+    def step(
+        self, parts: Sequence[Part], n_layers: int | None = None, observer: Observer | None = None
+    ) -> npt.NDArray[np.float32]:
         """Evaluate all parts' tokens, `n_batch` at most in all, and write their keys and values.
 
         Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; with `n_layers`, their hidden
-        states (n_outputs, n_embd) after so many layers. ContextError if the cache has no room.
+        states (n_outputs, n_embd) after so many layers. An observer sees all rows that its weights are multiplied
+        with. ContextError if the cache has no room.
         """
         with self._lock:
             for part in parts:
                 part.sequence.reserve(part.start + len(part.tokens))
                 for shared, own in part.sequence.own(part.start):
                     self.cache.copy_page(shared, own)
-            return self._executable(n_layers).run(_gather(parts)).copy()
+            return self._executable(n_layers, observer).run(_gather(parts)).copy()
 
     def discard(self, sequence: PagedSequence, start: int, n: int, n_positions: int) -> None:
         """Let a sequence of `n_positions` forget the `n` positions from `start` on; those behind move down."""
@@ -82,11 +96,14 @@ class Engine:
             self.cache.move(sequence.pages, start + n, start, n_positions - start - n, rope)
             sequence.truncate(n_positions - n)
 
-    def _executable(self, n_layers: int | None) -> Executable:
-        if n_layers not in self._executables:
+    def _executable(self, n_layers: int | None, observer: Observer | None) -> Executable:
+        key = (n_layers, observer)
+        if key not in self._executables:
             graph = decoder_graph(self.config, self._weights, n_layers)
-            self._executables[n_layers] = self._backend.compile(graph, self.cache)
-        return self._executables[n_layers]
+            if observer is not None:
+                graph.nodes = observer.insert(graph.nodes)
+            self._executables[key] = self._backend.compile(graph, self.cache)
+        return self._executables[key]
 
 
 def _allocate(backend: Backend, shape: CacheShape, n_ctx: int) -> Cache:

@@ -11,6 +11,9 @@ from pyggml.gguf import GGUFFile
 from pyggml.models.config import DecoderConfig
 from pyggml_kernels.formats import FORMATS
 
+#: The matrices of a layer, in the order of their products.
+_MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+
 
 @dataclass(frozen=True)
 class LayerWeights:
@@ -45,6 +48,17 @@ class DecoderWeights:
     output_bias: Weight | None
     rope_factors: npt.NDArray[np.float32] | None
     """What each rotary pair's angle is divided by, (key_size / 2,), in files of Llama 3.1 and later."""
+    output_name: str
+    """The name of `output` in the file."""
+
+    def matrices(self) -> dict[str, Weight]:
+        """The weights that activations are multiplied with, by their names in the file."""
+        layers = {
+            f"blk.{index}.{matrix}.weight": getattr(layer, matrix)
+            for index, layer in enumerate(self.layers)
+            for matrix in _MATRICES
+        }
+        return {**layers, self.output_name: self.output}
 
 
 class TensorLoader:
@@ -114,6 +128,7 @@ def load_weights(file: GGUFFile, config: DecoderConfig, backend: Backend) -> Dec
         output=loader.matrix(output, config.n_vocab, config.n_embd),
         output_bias=loader.bias("output", config.n_vocab),
         rope_factors=loader.floats("rope_freqs.weight", config.rope.n_dims // 2),
+        output_name="output.weight" if "output.weight" in file.tensors else "token_embd.weight",
     )
 
 

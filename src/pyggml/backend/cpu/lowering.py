@@ -11,8 +11,10 @@ from pyggml.backend.cpu.cache import CPUCache, RowStore
 from pyggml.backend.cpu.inputs import StepInputs
 from pyggml.backend.cpu.linear import linear_scratch_bytes, lower_linear
 from pyggml.backend.cpu.memory import Memory
+from pyggml.backend.cpu.observation import lower_observation
 from pyggml.backend.cpu.quantization import Convert, QuantizedForm
 from pyggml.backend.cpu.weights import CPUWeight
+from pyggml.backend.observation import Observe
 from pyggml.backend.protocol import Weight
 from pyggml_kernels import activations, attention, elementwise, embedding, hadamard, norm, rope
 from pyggml_kernels.formats import FloatFormat, LevelFormat
@@ -77,6 +79,7 @@ class Lowering:
             g.SwiGLU: self._swiglu,
             g.Add: self._add,
             g.SelectOutputs: self._select_outputs,
+            Observe: lambda node: lower_observation(node, memory.address(node.x), n_rows[node.x.rows]),
         }
 
     def lower(self, nodes: Sequence[g.Node]) -> list[Operation]:
