@@ -31,6 +31,7 @@ COMMANDS = {
     "quantize": LazyCommand("pyggml.cli.quantize", "quantize_command", "Write a model in a smaller format."),
     "split": LazyCommand("pyggml.cli.split", "split_command", "Split a GGUF file into shards."),
     "merge": LazyCommand("pyggml.cli.split", "merge_command", "Join the shards of a split GGUF file."),
+    "bench": LazyCommand("pyggml.cli.bench", "bench_command", "Measure the speed of models, as llama-bench does."),
     "completion": LazyCommand("pyggml.cli.completion", "completion_command", "Print a shell's completion script."),
 }
 
