@@ -124,17 +124,16 @@ class ReferenceModel:
             pending = [token]
         return generated
 
-    def extend(self, tokens: Sequence[int], start: int) -> None:
-        """Forget the positions from `start` on, and read tokens there; only the last logits are computed, of none told.
+    def extend(self, tokens: Sequence[int], start: int) -> npt.NDArray[np.float32]:
+        """Forget the positions from `start` on, read tokens there, and give the logits (n_vocab,) after the last one.
 
-        For measurements: nothing but llama.cpp's work and a few microseconds. Raises OracleError for tokens that do not
-        fit the context.
+        No other logits are computed. Raises OracleError for tokens that do not fit the context.
         """
         if not self._context or start + len(tokens) > self.n_ctx:
             raise OracleError(f"{len(tokens)} tokens at {start} do not fit the context of {self.n_ctx}")
         library().llama_memory_seq_rm(library().llama_get_memory(self._context), 0, start, -1)
-        for _ in self._batches(self._context, tokens, start, every=False):
-            pass
+        *_, (logits,) = self._batches(self._context, tokens, start, every=False)
+        return logits
 
     def intermediate(self, tokens: Sequence[int], names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
         """Collect tensors of the graph by name, such as "l_out-3", "Qcur-0" or "result_norm", for one micro-batch.

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import click.testing
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
@@ -13,6 +14,7 @@ from benchmarks.random_models import Shape, write_random_model
 from benchmarks.report import as_json, table
 from pyggml.gguf import GGUFFile
 from pyggml.package_data import demo_model
+from pyggml_reference.model import ReferenceModel
 
 TINY = ("-t", "1", "-p", "4", "-n", "2", "-r", "1")
 FAKE = """#!/bin/sh
@@ -92,6 +94,14 @@ def test_the_tests_that_are_asked_for() -> None:
         ["-p", "128,512", "-n", "0", "-d", "0"],
         ["-p", "0", "-n", "32", "-d", "64"],
     ]
+
+
+@pytest.mark.parametrize("name", ["F16", "Q4_0", "Q8_0", "Q3_K_M", "Q4_K_S", "IQ1_M", "IQ4_XS", "TQ1_0", "MXFP4_MOE"])
+def test_llama_cpp_reads_random_models(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_random_model(path, Shape(1, 256, 4, 2, 512, n_vocab=300, is_tied=False), name)
+    with ReferenceModel(path) as model:
+        assert np.isfinite(model.extend([1, 2, 3], 0)).all()
 
 
 def test_bytes_that_a_token_reads(tmp_path: Path) -> None:
