@@ -8,7 +8,8 @@ python -m benchmarks -m model.gguf -t 1,2 -r 5 --busy --json results.json
 What makes it fair: both get the same file, the same threads and the same tests, in turns (one run of one, one of the
 other), each run in a process of its own. Both warm up before the clock starts, fill the depth before it too, and read
 random tokens; nothing is sampled, and loading does not count. Both map the file and keep what they convert in memory,
-as they do by default. llama.cpp's flash attention is "auto" unless -fa says otherwise, and is told with the figures.
+as they do by default. llama.cpp's flash attention is at its default unless -fa says otherwise; the first line
+of the output tells.
 """
 
 import json
@@ -52,7 +53,9 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.option("-m", "--model", "paths", type=_EXISTING, multiple=True, help="A GGUF file; default: the package's.")
 @click.option("--shape", "shapes", callback=_shapes, metavar="NAME,...", help=f"Random weights: {', '.join(SHAPES)}.")
-@click.option("--format", "formats", callback=_names, default="Q8_0", help="llama-quantize's types for these: Q8_0,...")
+@click.option(
+    "--format", "formats", callback=_names, metavar="TYPE,...", help="llama-quantize's types for them; default: Q8_0."
+)
 @click.option("--layers", "n_layers", type=click.IntRange(1), help="So many layers instead of the shape's own.")
 @click.option(
     "--models", "folder", type=_FILE, metavar="FOLDER", help="Keep what is made there, and use what is there."
@@ -71,6 +74,7 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 def main(llama_bench: Path | None, busy: bool, json_path: Path | None, **values: Any) -> None:
     """Measure pyggml beside llama.cpp."""
     models, plan = take(Models, values), take(Plan, values)
+    _check(models, json_path)
     engines = (pyggml_engine(), native_engine(llama_bench) if llama_bench else wheel_engine())
     conditions = {
         "cpu": cpu_name(),
@@ -84,13 +88,22 @@ def main(llama_bench: Path | None, busy: bool, json_path: Path | None, **values:
     try:
         with model_files(models) as paths, busy_core(busy):
             for path in paths:
-                figures += compare(path, engines, plan, lambda text: click.echo(text, err=True))
-    except PyggmlError as error:
+                for figure in compare(path, engines, plan, lambda text: click.echo(text, err=True)):
+                    figures.append(figure)
+    except (PyggmlError, OSError) as error:
         raise BenchmarkError(str(error)) from None
     finally:
         # What was measured before a failure is not lost.
         if figures:
             _show(figures, conditions, json_path)
+
+
+def _check(models: Models, json_path: Path | None) -> None:
+    """Find out before hours of measuring what cannot work."""
+    if not models.shapes and (models.formats or models.n_layers or models.folder):
+        raise BenchmarkError("--format, --layers and --models are for models that --shape makes: give it, such as 1.5B")
+    if json_path and not json_path.absolute().parent.is_dir():
+        raise BenchmarkError(f"--json {json_path}: there is no folder {json_path.absolute().parent}; make it first")
 
 
 def _show(figures: list[Figure], conditions: dict[str, Any], json_path: Path | None) -> None:

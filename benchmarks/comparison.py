@@ -1,7 +1,7 @@
 """Two engines on one file, alternating, and the medians of what they measure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,12 +15,15 @@ from pyggml.gguf import GGUFFile
 Engines: TypeAlias = tuple[Engine, Engine]
 Runs: TypeAlias = Sequence[Run]
 
+# Numbers, as older llama-benches know no words.
+_FLASH_ATTENTION: Mapping[str, tuple[str, ...]] = {"auto": (), "on": ("-fa", "1"), "off": ("-fa", "0")}
+
 
 @dataclass(frozen=True)
 class Plan:
     """What to measure of each file: prompts, one generation at each depth, `repeat` times with each number of threads.
 
-    `flash_attn` is for llama.cpp; pyggml has one kind of attention.
+    `flash_attn` on or off is for llama.cpp, auto leaves it to its default; pyggml has one kind of attention.
     """
 
     n_prompt: tuple[int, ...] = (128, 512)
@@ -33,7 +36,8 @@ class Plan:
     def invocations(self) -> Iterator[list[str]]:
         """The options of llama-bench: all tests from an empty cache in one process, those of each depth in another."""
         n_gen = self.n_gen if 0 in self.n_depth else 0
-        yield ["-p", ",".join(map(str, self.n_prompt)), "-n", str(n_gen), "-d", "0"]
+        if n_gen or any(self.n_prompt):
+            yield ["-p", ",".join(map(str, self.n_prompt)), "-n", str(n_gen), "-d", "0"]
         for n_depth in filter(None, self.n_depth):
             yield ["-p", "0", "-n", str(self.n_gen), "-d", str(n_depth)]
 
@@ -92,7 +96,7 @@ def _round(path: Path, engines: Engines, plan: Plan, n_threads: int) -> tuple[Ru
     for options in plan.invocations():
         arguments = ["-m", str(path), *options, "-t", str(n_threads), "-r", "1"]
         ours.append(run_engine(engines[0], arguments))
-        theirs.append(run_engine(engines[1], [*arguments, "-fa", plan.flash_attn]))
+        theirs.append(run_engine(engines[1], [*arguments, *_FLASH_ATTENTION[plan.flash_attn]]))
     return ours, theirs
 
 

@@ -17,6 +17,7 @@ class Models:
     paths: tuple[Path, ...]
     shapes: tuple[str, ...]
     formats: tuple[str, ...]
+    """Q8_0 if none is given."""
     n_layers: int | None
     folder: Path | None
 
@@ -38,7 +39,7 @@ def model_files(models: Models) -> Iterator[Iterator[Path]]:
 def _files(models: Models, folder: Path, is_kept: bool) -> Iterator[Path]:
     yield from models.paths or (() if models.shapes else (demo_model(),))
     for shape_name in models.shapes:
-        for format_name in models.formats:
+        for format_name in models.formats or ("Q8_0",):
             shape = SHAPES[shape_name]
             shape = replace(shape, n_layers=models.n_layers or shape.n_layers)
             layers = f"-{shape.n_layers}-layers" if models.n_layers else ""

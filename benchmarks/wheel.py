@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 
 from pyggml.bench import BenchCase, BenchGrid
-from pyggml.bench.cases import FLASH_ATTENTION
 from pyggml_reference.model import ReferenceModel
 
 _NAMES: Mapping[int, Literal["auto", "off", "on"]] = {-1: "auto", 0: "off", 1: "on"}
@@ -70,11 +69,10 @@ def main() -> None:
     for option in ("-p", "-n", "-d", "-t"):
         parser.add_argument(option, type=lambda text: tuple(map(int, text.split(","))), required=True)
     parser.add_argument("-r", type=int, required=True)
-    parser.add_argument("-fa", choices=FLASH_ATTENTION, default="auto")
+    parser.add_argument("-fa", type=int, choices=_NAMES, default=-1)
     parser.add_argument("-o", choices=["json"], required=True)
     given = parser.parse_args()
-    flash_attn = (FLASH_ATTENTION[given.fa],)
-    grid = BenchGrid((given.m,), given.p, given.n, (), given.d, flash_attn=flash_attn, n_threads=given.t)
+    grid = BenchGrid((given.m,), given.p, given.n, (), given.d, flash_attn=(given.fa,), n_threads=given.t)
     json.dump([_entry(case, measure(case, given.r)) for case in grid.cases()], sys.stdout)
 
 

@@ -110,6 +110,13 @@ def test_a_depth_is_computed_once_and_nothing_but_the_last_logits(monkeypatch: p
     assert [len(each.samples_ns) for each in results] == [2] * 4
 
 
+def test_a_delay_comes_before_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("pyggml.bench.running.time.sleep", rests.append)
+    bench(*TINY, "--delay", "7")
+    assert rests == [7, 7]
+
+
 def test_a_seed_gives_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
     step = Engine.step

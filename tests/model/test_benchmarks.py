@@ -1,6 +1,7 @@
 """`python -m benchmarks` on the model inside the package, with few tokens."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click.testing
@@ -9,6 +10,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.comparison import Figure, Plan, weight_bytes
+from benchmarks.errors import BenchmarkError
 from benchmarks.model_files import Models, model_files
 from benchmarks.random_models import Shape, write_random_model
 from benchmarks.report import as_json, table
@@ -42,7 +44,7 @@ def run(*arguments: str, fails: int = 0) -> click.testing.Result:
 
 def test_beside_the_wheel(tmp_path: Path) -> None:
     target = tmp_path / "figures.json"
-    result = run(*TINY, "-d", "0,8", "--json", str(target))
+    result = run(*TINY, "-d", "0,8", "-fa", "on", "--json", str(target))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.stdout.splitlines() if "| demo" in line]
     tests = ["prompt 4", "generate 2", "generate 2 at 8", "peak memory", "read bandwidth"]
     assert [(row[1], row[2]) for row in rows] == [("1", test) for test in tests]
@@ -61,8 +63,8 @@ def test_beside_a_llama_bench_with_a_busy_core(tmp_path: Path) -> None:
     assert "llama cpp: llama.cpp (version: 9), flash attention: off, busy core: True, runs: 1" in result.stdout
     start = f"-m {demo_model()}"
     once = [
-        f"{start} -p 4 -n 2 -d 0 -t 1 -r 1 -fa off -o json",
-        f"{start} -p 0 -n 2 -d 8 -t 1 -r 1 -fa off -o json",
+        f"{start} -p 4 -n 2 -d 0 -t 1 -r 1 -fa 0 -o json",
+        f"{start} -p 0 -n 2 -d 8 -t 1 -r 1 -fa 0 -o json",
     ]
     assert (tmp_path / "llama-bench.log").read_text().splitlines() == once
     cells = [[cell.strip() for cell in line.split("|")] for line in result.stdout.splitlines() if "| demo" in line]
@@ -76,6 +78,12 @@ def test_beside_a_llama_bench_with_a_busy_core(tmp_path: Path) -> None:
         (("--shape", "0.5B", "--format", "Q9"), "there is no file type 'Q9'"),
         (("-m", "missing.gguf"), "'missing.gguf' does not exist"),
         (("--llama-bench", "missing"), "--llama-bench missing: it cannot be run"),
+        (
+            ("--format", "F16"),
+            "--format, --layers and --models are for models that --shape makes: give it, such as 1.5B",
+        ),
+        (("--json", "no/such/figures.json"), "--json no/such/figures.json: there is no folder"),
+        (("--shape", "0.5B", "--models", __file__), "File exists"),
         (("-t", "x"), "'x' is no list of numbers and ranges"),
     ],
 )
@@ -94,6 +102,7 @@ def test_the_tests_that_are_asked_for() -> None:
         ["-p", "128,512", "-n", "0", "-d", "0"],
         ["-p", "0", "-n", "32", "-d", "64"],
     ]
+    assert list(Plan(n_prompt=(0,), n_depth=(64,)).invocations()) == [["-p", "0", "-n", "32", "-d", "64"]]
 
 
 @pytest.mark.parametrize("name", ["F16", "Q4_0", "Q8_0", "Q3_K_M", "Q4_K_S", "IQ1_M", "IQ4_XS", "TQ1_0", "MXFP4_MOE"])
@@ -127,12 +136,23 @@ def test_files_are_made_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not found[-1].exists()
     kept = tmp_path / "models"
     for _ in range(2):
-        with model_files(Models((), ("tiny",), ("Q8_0",), None, kept)) as paths:
+        with model_files(Models((), ("tiny",), (), None, kept)) as paths:
             assert list(paths) == [kept / "tiny-Q8_0.gguf"]
     with GGUFFile.open(kept / "tiny-Q8_0.gguf") as file:
         assert file.metadata["qwen2.block_count"] == 3
     with model_files(Models((), (), (), None, None)) as paths:
         assert list(paths) == [demo_model()]
+
+
+def test_what_was_measured_before_a_failure_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compare(*_: object) -> Iterator[Figure]:
+        yield Figure("m", 1, "generate 2", "t/s", 30.0, 20.0)
+        raise BenchmarkError("pyggml: it ended")
+
+    monkeypatch.setattr("benchmarks.__main__.compare", compare)
+    result = run(*TINY, fails=1)
+    assert "| generate 2 | t/s  |   30.0 |" in result.stdout
+    assert "Error: pyggml: it ended" in result.stderr
 
 
 def test_figures() -> None:
