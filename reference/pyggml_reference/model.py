@@ -124,6 +124,17 @@ class ReferenceModel:
             pending = [token]
         return generated
 
+    def extend(self, tokens: Sequence[int], start: int) -> npt.NDArray[np.float32]:
+        """Forget the positions from `start` on, read tokens there, and give the logits (n_vocab,) after the last one.
+
+        No other logits are computed. Raises OracleError for tokens that do not fit the context.
+        """
+        if not self._context or start + len(tokens) > self.n_ctx:
+            raise OracleError(f"{len(tokens)} tokens at {start} do not fit the context of {self.n_ctx}")
+        library().llama_memory_seq_rm(library().llama_get_memory(self._context), 0, start, -1)
+        *_, block = self._batches(self._context, tokens, start, every=False)
+        return block.reshape(self.n_vocab)
+
     def intermediate(self, tokens: Sequence[int], names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
         """Collect tensors of the graph by name, such as "l_out-3", "Qcur-0" or "result_norm", for one micro-batch.
 

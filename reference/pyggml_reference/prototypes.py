@@ -98,6 +98,7 @@ MODEL: dict[str, Prototype] = {
     "llama_free": (None, [_POINTER]),
     "llama_get_memory": (_POINTER, [_POINTER]),
     "llama_memory_clear": (None, [_POINTER, _BOOL]),
+    "llama_memory_seq_rm": (_BOOL, [_POINTER, _INT32, _INT32, _INT32]),
     "llama_n_ctx": (_UINT32, [_POINTER]),
     "llama_decode": (_INT32, [_POINTER, Batch]),
     "llama_get_logits": (ctypes.POINTER(_FLOAT), [_POINTER]),

@@ -107,6 +107,17 @@ def test_greedy_follows_the_logits_and_stops_at_the_end(tmp_path: Path) -> None:
     pytest.fail("no random model of a hundred ends a generation")
 
 
+def test_a_text_can_be_cut_and_extended(tmp_path: Path) -> None:
+    random_model(tmp_path / "m.gguf", RandomModel())
+    first, second = draw_tokens(3, 20), draw_tokens(4, 7)
+    with ReferenceModel(tmp_path / "m.gguf", n_ctx=256, type_k=F32, type_v=F32, flash_attn="off") as model:
+        expected = {len(text): model.logits(text)[-1] for text in (first, first[:9] + second)}
+        assert np.allclose(model.extend(first, 0), expected[20], atol=1e-5)
+        assert np.allclose(model.extend(second, 9), expected[16], atol=1e-5)
+        with pytest.raises(OracleError, match="7 tokens at 250 do not fit the context of 256"):
+            model.extend(second, 250)
+
+
 def test_intermediate_tensors_have_token_rows_and_do_not_disturb(tmp_path: Path) -> None:
     path = tmp_path / "random.gguf"
     random_model(path, RandomModel())

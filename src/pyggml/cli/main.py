@@ -37,6 +37,7 @@ COMMANDS = {
     ),
     "split": LazyCommand("pyggml.cli.split", "split_command", "Split a GGUF file into shards."),
     "merge": LazyCommand("pyggml.cli.split", "merge_command", "Join the shards of a split GGUF file."),
+    "bench": LazyCommand("pyggml.cli.bench", "bench_command", "Measure the speed of models, as llama-bench does."),
     "completion": LazyCommand("pyggml.cli.completion", "completion_command", "Print a shell's completion script."),
 }
 
