@@ -29,6 +29,7 @@ COMMANDS = {
     "inspect": LazyCommand("pyggml.cli.inspect", "inspect_command", "Show the metadata and tensors of a GGUF file."),
     "tokenize": LazyCommand("pyggml.cli.tokenize", "tokenize_command", "Turn text into the token ids of a model."),
     "quantize": LazyCommand("pyggml.cli.quantize", "quantize_command", "Write a model in a smaller format."),
+    "formats": LazyCommand("pyggml.cli.formats", "formats_command", "List the formats of weights, or measure some."),
     "split": LazyCommand("pyggml.cli.split", "split_command", "Split a GGUF file into shards."),
     "merge": LazyCommand("pyggml.cli.split", "merge_command", "Join the shards of a split GGUF file."),
     "completion": LazyCommand("pyggml.cli.completion", "completion_command", "Print a shell's completion script."),

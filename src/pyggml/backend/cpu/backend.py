@@ -1,6 +1,7 @@
 """Placing weights, holding memory, compiling graphs for batch shapes and running them."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from pyggml.backend.cpu.quantization import insert_conversions
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_vector
 from pyggml.backend.graph import Graph, Rows
 from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml_kernels.formats import FORMATS, Format
 from pyggml_kernels.plan import Plan
 from pyggml_kernels.threads import WorkerPool, available_cores
 
@@ -42,10 +44,16 @@ class _Block:
 
 
 class CPUBackend:
-    """All cores, or `n_threads` of them, for batches of up to `n_batch` tokens of `n_sequences` sequences."""
+    """All cores, or `n_threads` of them, for batches of up to `n_batch` tokens of `n_sequences` sequences.
 
-    def __init__(self, n_threads: int | None, n_batch: int, n_sequences: int) -> None:
+    `formats` are those of weights, by their numbers.
+    """
+
+    def __init__(
+        self, n_threads: int | None, n_batch: int, n_sequences: int, formats: Mapping[int, Format] = FORMATS
+    ) -> None:
         self._pool = WorkerPool(n_threads or available_cores())
+        self._formats = formats
         self._n_batch = n_batch
         self._n_sequences = n_sequences
 
@@ -56,11 +64,11 @@ class CPUBackend:
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
         """See `Backend.matrix`."""
-        return place_matrix(data, type_id, n_rows, n_columns)
+        return place_matrix(data, type_id, n_rows, n_columns, self._formats)
 
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CPUWeight:
         """See `Backend.vector`."""
-        return place_vector(data, type_id, n_columns)
+        return place_vector(data, type_id, n_columns, self._formats)
 
     def cache(self, shape: CacheShape) -> CPUCache:
         """See `Backend.cache`."""

@@ -1,5 +1,6 @@
 """Weights in memory: matrices stay where the file is mapped, vectors become floats."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +29,16 @@ class CPUWeight:
         return self.format.row_bytes(self.n_columns)
 
 
-def place_matrix(data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
+def place_matrix(
+    data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int, formats: Mapping[int, Format] = FORMATS
+) -> CPUWeight:
     """The matrix in its format, where it is."""
-    return CPUWeight(FORMATS[type_id], data, n_rows, n_columns)
+    return CPUWeight(formats[type_id], data, n_rows, n_columns)
 
 
-def place_vector(data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CPUWeight:
+def place_vector(
+    data: npt.NDArray[np.uint8], type_id: int, n_columns: int, formats: Mapping[int, Format] = FORMATS
+) -> CPUWeight:
     """The vector as floats."""
-    floats = FORMATS[type_id].dequantize(data)
+    floats = formats[type_id].dequantize(data)
     return CPUWeight(FORMATS[0], floats.view(np.uint8), 1, n_columns)
