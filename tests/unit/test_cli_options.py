@@ -67,6 +67,7 @@ def test_names_are_those_of_llama_cpp() -> None:
     assert set(LLAMA_CPP_NAMES) <= set(NAMES)
     assert set(NAMES) - set(LLAMA_CPP_NAMES) == {
         "--debug",
+        "--format-file",
         "--modelscope",
         "--no-color",
         "--threads-batch",
@@ -244,6 +245,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "n_gpu_layers": 0,
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
+        "formats": [],
     }
     model = FakeModel("x")
     run_fake(monkeypatch, model, "-t", "0")

@@ -18,7 +18,7 @@ from pyggml_kernels.formats.iq4_nl import IQ4_NL
 from pyggml_kernels.formats.iq4_xs import IQ4_XS
 from pyggml_kernels.formats.mxfp4 import MXFP4
 from pyggml_kernels.formats.nvfp4 import NVFP4
-from pyggml_kernels.formats.own_format import OwnFormat, own_format
+from pyggml_kernels.formats.own import OwnFormat, own_format
 from pyggml_kernels.formats.q1_0 import Q1_0
 from pyggml_kernels.formats.q2_0 import Q2_0
 from pyggml_kernels.formats.q2_k import Q2_K

@@ -53,6 +53,8 @@ def _compiled(function: Callable[..., None], tag: str, done: dict[int, Any]) -> 
         function.__closure__,
     )
     copy.__qualname__ = copy.__name__
+    # One that can be imported, as Numba does when it loads the machine code: the author's file may be no module.
+    copy.__module__ = __name__
     done[id(function)] = result = checked_device(copy)
     for name in _names(copy.__code__):
         value = copy.__globals__.get(name)

@@ -49,7 +49,8 @@ def _quantize_blocks(arguments: int, chunk: int, worker: int) -> None:
             try:
                 FUNCTION(weights, importance, BLOCK_AT(out))
             except Exception:  # noqa: BLE001  # Numba knows no other
-                a[7] = 1 + row * n_blocks + index
+                if not a[7]:
+                    a[7] = 1 + row * n_blocks + index
 
 
 def own_kernels(
