@@ -63,7 +63,8 @@ def expected_blocks(rows: Floats, importance: Floats | None = None) -> npt.NDArr
     """What `quantize` does, written with arrays."""
     weights = rows.reshape(-1, N)
     blocks = np.zeros(len(weights), LAYOUT)
-    blocks["scale"] = np.max(np.abs(weights), axis=1, initial=0).astype(np.float64) / 127
+    largest: Floats = np.abs(weights).max(axis=1)
+    blocks["scale"] = largest.astype(np.float64) / 127
     scale: Floats = blocks["scale"].astype(np.float32)
     columns = np.ones(rows.shape[1], np.float32) if importance is None else importance
     blocks["halves"][:, 0] = np.tile(columns.reshape(-1, N)[:, 1], len(rows))
@@ -82,7 +83,7 @@ def test_quantizing_and_decoding(seed: int, shape: tuple[int, int], with_importa
     random = np.random.default_rng(seed)
     rows = random.standard_normal((shape[0], shape[1] * N)).astype(np.float32)
     rows[: len(rows) // 4] = 0
-    importance = random.random(rows.shape[1]).astype(np.float32) if with_importance else None
+    importance = random.random((rows.shape[1],)).astype(np.float32) if with_importance else None
     data = MINE.quantize(rows, importance)
     blocks = expected_blocks(rows, importance)
     assert data.tobytes() == blocks.tobytes()
