@@ -39,5 +39,5 @@ def call_split(typing_context: Any, address: Any, source: Any, n_blocks: Any, sc
 
 @intrinsic
 def call_convert(typing_context: Any, address: Any, source: Any, n: Any, out: Any) -> Any:
-    """Convert numbers: `load(source, n, out)` or `store(source, n, out)` of a `FloatFormat`."""
+    """Convert numbers: `load(source, n, out)` of a `FloatFormat`, `store(source, n, out)` of a `NumberFormat`."""
     return types.void(*[types.int64] * 4), _generate_call

@@ -27,6 +27,9 @@ from numba.core.compiler import Compiler
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: What compiling a function that is not as Numba needs it raises.
+CompilationError: type[Exception] = numba.core.errors.NumbaError
+
 # Numba fills in its settings when it is imported, which type checkers do not see.
 _SETTINGS: Any = numba.config
 
@@ -123,22 +126,33 @@ def device(function: Function) -> Function:
     return cast("Function", numba.njit(nogil=True, error_model="numpy")(function))
 
 
+def checked_device(function: Function) -> Function:
+    """A helper that others wrote: an index beyond an array raises IndexError, which the kernel has to catch.
+
+    It cannot be called from Python.
+    """
+    options: Any = {"boundscheck": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast("Function", numba.njit(nogil=True, error_model="numpy", **options)(function))
+
+
 class Kernel:
     """One compiled function of 64-bit integers, callable from Python and, by `address`, from a plan."""
 
     #: Called with a kernel's name just before it is compiled: once on a machine, unless the sources change.
     on_compile: ClassVar[Callable[[str], None]] = staticmethod(lambda name: None)
 
-    def __init__(self, function: Callable[..., None], fastmath: frozenset[str]) -> None:
+    def __init__(self, function: Callable[..., None], fastmath: frozenset[str], cache_key: str = "") -> None:
+        """Make a kernel; `cache_key` tells apart those whose code depends on more than this package's sources."""
         self.function = function
         self.name = function.__name__
         self._fastmath = set(fastmath)
+        self._cache_key = cache_key
 
     @cached_property
     def _compiled(self) -> Any:
         n_arguments = len(inspect.signature(self.function).parameters)
         signature = numba.types.void(*[numba.types.int64] * n_arguments)
-        with _caching_in(kernel_cache_directory()):
+        with _caching_in(kernel_cache_directory() / self._cache_key):
             return numba.cfunc(
                 signature,
                 cache=True,

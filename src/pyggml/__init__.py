@@ -18,16 +18,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pyggml.engine import DoneEvent, GenerationOptions, PromptEvent, Session, TextEvent
     from pyggml.errors import PyggmlError
+    from pyggml.formats import read_formats
     from pyggml.gguf import GGUFFile
     from pyggml.model import Model, load
     from pyggml.package_data import demo_model
     from pyggml.sampling import SamplingOptions
+    from pyggml_kernels.formats import OwnFormat, own_format
 
 _HOMES = {
     "DoneEvent": "pyggml.engine",
     "GGUFFile": "pyggml.gguf",
     "GenerationOptions": "pyggml.engine",
     "Model": "pyggml.model",
+    "OwnFormat": "pyggml_kernels.formats",
     "PromptEvent": "pyggml.engine",
     "PyggmlError": "pyggml.errors",
     "SamplingOptions": "pyggml.sampling",
@@ -35,6 +38,8 @@ _HOMES = {
     "TextEvent": "pyggml.engine",
     "demo_model": "pyggml.package_data",
     "load": "pyggml.model",
+    "own_format": "pyggml_kernels.formats",
+    "read_formats": "pyggml.formats",
 }
 
 __all__ = [
@@ -42,6 +47,7 @@ __all__ = [
     "GGUFFile",
     "GenerationOptions",
     "Model",
+    "OwnFormat",
     "PromptEvent",
     "PyggmlError",
     "SamplingOptions",
@@ -50,6 +56,8 @@ __all__ = [
     "__version__",
     "demo_model",
     "load",
+    "own_format",
+    "read_formats",
 ]
 
 

@@ -57,3 +57,7 @@ class SessionFileError(PyggmlError):
 
 class DownloadError(PyggmlError):
     """A file that could not be fetched whole."""
+
+
+class FormatError(PyggmlError):
+    """A format of one's own that cannot be used: its file or package, its name, or that of the model does not fit."""

@@ -14,10 +14,12 @@ from pyggml.backend.cpu import CPUBackend, on_kernel_compilation
 from pyggml.chat import ChatTemplate, Message
 from pyggml.engine import Engine, Event, GenerationOptions, Part, Session
 from pyggml.errors import ContextError, UsageError
+from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of, load_weights
 from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.tokenizer import Tokenizer, load_tokenizer
+from pyggml_kernels.formats import OwnFormat
 
 #: Formats of keys and values in the cache.
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
@@ -178,6 +180,7 @@ def load(
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
     n_sequences: int = N_SEQUENCES,
+    formats: Iterable[OwnFormat] = (),
     on_compile: Callable[[str], None] | None = None,
 ) -> Model:
     """Load a GGUF file.
@@ -188,9 +191,11 @@ def load(
     n_gpu_layers: layers to place on a GPU; there is no GPU backend yet, so anything but 0 is a RuntimeWarning.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     n_sequences: contexts of that size that the cache has room for, and a batch may hold.
+    formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
 
-    Raises GGUFError, ModelError, TokenizerError for files that cannot be used, UsageError for options that cannot.
+    Raises GGUFError, ModelError, FormatError, TokenizerError for files that cannot be used, UsageError for options that
+    cannot.
     """
     _check_options(n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads, n_sequences=n_sequences)
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
@@ -206,10 +211,11 @@ def load(
     tokenizer = load_tokenizer(file)
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
-    backend = CPUBackend(n_threads, n_batch, n_sequences)
+    known = Formats.of(formats).for_file(file).by_number
+    backend = CPUBackend(n_threads, n_batch, n_sequences, known)
     engine = Engine(
         config,
-        load_weights(file, config, backend),
+        load_weights(file, config, backend, known),
         backend,
         n_ctx=n_ctx,
         n_sequences=n_sequences,

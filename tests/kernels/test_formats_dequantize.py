@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml_kernels.formats import FORMATS, FloatFormat, Format, LevelFormat
+from pyggml_kernels.formats import FORMATS, Format, LevelFormat, NumberFormat
 from pyggml_reference import quants
 from tests.kernels.comparing import Guarded, assert_same_bits
 
@@ -21,7 +21,7 @@ every_level_format = pytest.mark.parametrize(
     "block_format", [each for each in FORMATS.values() if isinstance(each, LevelFormat)], ids=lambda each: each.name
 )
 every_float_format = pytest.mark.parametrize(
-    "block_format", [each for each in FORMATS.values() if isinstance(each, FloatFormat)], ids=lambda each: each.name
+    "block_format", [each for each in FORMATS.values() if isinstance(each, NumberFormat)], ids=lambda each: each.name
 )
 
 # Zeros of both signs, the smallest and largest subnormal and normal numbers, one, infinities, quiet and signalling NaN.
@@ -157,7 +157,7 @@ def test_dequantize_gives_the_numbers_of_gguf_py(block_format: Format) -> None:
     source = generator.integers(0, 256, (64, block_format.block_bytes), np.uint8)
     for name in half_fields(block_format):
         source.reshape(-1).view(block_format.layout)[name] = generator.standard_normal(64).astype(np.float16)
-    if isinstance(block_format, FloatFormat):
+    if isinstance(block_format, NumberFormat):
         source = generator.standard_normal(64).astype(np.float32).view(np.uint8)[: 64 * block_format.block_bytes]
     with np.errstate(all="ignore"):
         expected = gguf.quants.dequantize(source, gguf.GGMLQuantizationType(block_format.type_id)).reshape(-1)
@@ -167,14 +167,14 @@ def test_dequantize_gives_the_numbers_of_gguf_py(block_format: Format) -> None:
 # --- float formats ----------------------------------------------------------------------------------------------------
 
 
-def store(block_format: FloatFormat, numbers: Floats) -> Bytes:
+def store(block_format: NumberFormat, numbers: Floats) -> Bytes:
     out = Guarded((numbers.size, block_format.block_bytes), np.uint8)
     block_format.store(numbers.ctypes.data, numbers.size, out.address)
     out.assert_intact()
     return out.array
 
 
-def stored_by_ggml(block_format: FloatFormat, numbers: Floats) -> Bytes:
+def stored_by_ggml(block_format: NumberFormat, numbers: Floats) -> Bytes:
     if block_format.name == "F32":
         return numbers.view(np.uint8).reshape(-1, 4)
     convert = {"F16": quants.float16_from_float32, "BF16": quants.bfloat16_from_float32}[block_format.name]
@@ -184,13 +184,13 @@ def stored_by_ggml(block_format: FloatFormat, numbers: Floats) -> Bytes:
 @every_float_format
 @settings(max_examples=60, deadline=None)
 @given(bits=st.lists(st.integers(0, 2**32 - 1) | st.floats(width=32).map(lambda x: int(np.float32(x).view(np.uint32)))))
-def test_store_gives_the_bits_of_ggml(block_format: FloatFormat, bits: list[int]) -> None:
+def test_store_gives_the_bits_of_ggml(block_format: NumberFormat, bits: list[int]) -> None:
     numbers = np.array(bits, np.uint32).view(np.float32)
     np.testing.assert_array_equal(store(block_format, numbers), stored_by_ggml(block_format, numbers))
 
 
 @every_float_format
-def test_store_gives_the_bits_of_ggml_at_every_tie_and_beside_it(block_format: FloatFormat) -> None:
+def test_store_gives_the_bits_of_ggml_at_every_tie_and_beside_it(block_format: NumberFormat) -> None:
     # The lowest 16 bits decide the rounding to BF16, the lowest 13 that to F16, or more of them for subnormal results.
     upper = np.arange(65536, dtype=np.uint32) << np.uint32(16)
     lower = [0x0000, 0x0001, 0x0FFF, 0x1000, 0x1001, 0x2FFF, 0x3000, 0x7FFF, 0x8000, 0x8001, 0xF000, 0xFFFF]
@@ -199,7 +199,7 @@ def test_store_gives_the_bits_of_ggml_at_every_tie_and_beside_it(block_format: F
 
 
 @pytest.mark.parametrize("block_format", [FORMATS[1], FORMATS[30]], ids=lambda each: each.name)
-def test_all_16_bit_floats_load_as_in_ggml_and_come_back(block_format: FloatFormat) -> None:
+def test_all_16_bit_floats_load_as_in_ggml_and_come_back(block_format: NumberFormat) -> None:
     every = np.arange(65536, dtype=np.uint16)
     floats = block_format.dequantize(every.view(np.uint8))
     assert_same_bits(floats, oracle(block_format, every))

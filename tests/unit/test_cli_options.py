@@ -67,6 +67,7 @@ def test_names_are_those_of_llama_cpp() -> None:
     assert set(LLAMA_CPP_NAMES) <= set(NAMES)
     assert set(NAMES) - set(LLAMA_CPP_NAMES) == {
         "--debug",
+        "--format-file",
         "--modelscope",
         "--no-color",
         "--threads-batch",
@@ -245,6 +246,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
         "n_sequences": 2,
+        "formats": [],
     }
     model = FakeModel("x")
     run_fake(monkeypatch, model, "-t", "0")

@@ -233,7 +233,7 @@ def test_the_importance_matrix_is_told_of(tmp_path: Path) -> None:
 def test_compilation_is_told_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
     before = Kernel.on_compile
-    monkeypatch.setattr("pyggml.quantize.writing._check_pair", lambda tensor: Kernel.on_compile(tensor.target.name))
+    monkeypatch.setattr("pyggml.quantize.writing._check_pair", lambda tensor, _: Kernel.on_compile(tensor.target.name))
     with GGUFFile.open(model(tmp_path)) as file:
         plan = plan_quantization(file, tmp_path / "out.gguf", file_type_named("F16"), QuantizeOptions())
         write_quantized(plan, 1, on_compile=names.append)

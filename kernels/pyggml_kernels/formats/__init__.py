@@ -6,7 +6,7 @@ from types import MappingProxyType
 from pyggml_kernels.formats.bf16 import BF16
 from pyggml_kernels.formats.f16 import F16
 from pyggml_kernels.formats.f32 import F32
-from pyggml_kernels.formats.format import FloatFormat, Format, LevelFormat
+from pyggml_kernels.formats.format import FloatFormat, Format, LevelFormat, NumberFormat
 from pyggml_kernels.formats.iq1_m import IQ1_M
 from pyggml_kernels.formats.iq1_s import IQ1_S
 from pyggml_kernels.formats.iq2_s import IQ2_S
@@ -18,6 +18,7 @@ from pyggml_kernels.formats.iq4_nl import IQ4_NL
 from pyggml_kernels.formats.iq4_xs import IQ4_XS
 from pyggml_kernels.formats.mxfp4 import MXFP4
 from pyggml_kernels.formats.nvfp4 import NVFP4
+from pyggml_kernels.formats.own import OwnFormat, own_format
 from pyggml_kernels.formats.q1_0 import Q1_0
 from pyggml_kernels.formats.q2_0 import Q2_0
 from pyggml_kernels.formats.q2_k import Q2_K
@@ -96,5 +97,8 @@ __all__ = [
     "FloatFormat",
     "Format",
     "LevelFormat",
+    "NumberFormat",
+    "OwnFormat",
     "format_named",
+    "own_format",
 ]

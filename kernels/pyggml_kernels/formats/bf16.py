@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pyggml_kernels.formats.format import FloatFormat
+from pyggml_kernels.formats.format import NumberFormat
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import bits_float, f32, float_bits, u16
 
@@ -48,4 +48,4 @@ def store_bf16(source: int, n: int, out: int) -> None:
         values[i] = float_to_bfloat(floats[i])
 
 
-BF16 = FloatFormat("BF16", 30, LAYOUT, 1, "BF16", load=load_bf16, store=store_bf16)
+BF16 = NumberFormat("BF16", 30, LAYOUT, 1, "BF16", load=load_bf16, store=store_bf16)

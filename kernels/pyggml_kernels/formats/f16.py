@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pyggml_kernels.formats.format import FloatFormat
+from pyggml_kernels.formats.format import NumberFormat
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, float_bits, float_to_half, half_to_float, u16
 
@@ -38,4 +38,4 @@ def store_f16(source: int, n: int, out: int) -> None:
         values[i] = float_to_half_plain_nan(floats[i])
 
 
-F16 = FloatFormat("F16", 1, LAYOUT, 1, "F16", load=load_f16, store=store_f16)
+F16 = NumberFormat("F16", 1, LAYOUT, 1, "F16", load=load_f16, store=store_f16)

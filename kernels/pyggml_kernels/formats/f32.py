@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pyggml_kernels.formats.format import FloatFormat
+from pyggml_kernels.formats.format import NumberFormat
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import f32
 
@@ -17,4 +17,4 @@ def copy_f32(source: int, n: int, out: int) -> None:
         copies[i] = floats[i]
 
 
-F32 = FloatFormat("F32", 0, LAYOUT, 1, "F32", load=copy_f32, store=copy_f32)
+F32 = NumberFormat("F32", 0, LAYOUT, 1, "F32", load=copy_f32, store=copy_f32)

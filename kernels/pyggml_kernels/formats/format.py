@@ -96,6 +96,7 @@ class Format(ABC):
         else:
             for chunk in range(n_chunks):
                 kernel(words.ctypes.data, chunk, 0)
+        self._check_quantized(words, rows)
         return out
 
     @abstractmethod
@@ -107,21 +108,32 @@ class Format(ABC):
         """
 
     def _extra_address(self) -> int:
-        """What a quantizer needs besides: `store` of a `FloatFormat`, the table of a `BookFormat`, else nothing."""
+        """What a quantizer needs besides: `store` of a `NumberFormat`, the table of a `BookFormat`, else nothing."""
         return 0
+
+    def _check_quantized(  # noqa: B027  # most have nothing to check
+        self, words: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]
+    ) -> None:
+        """Raise ValueError if the quantizer left word in its arguments that it failed; only an `OwnFormat`'s can."""
 
 
 @dataclass(frozen=True)
 class FloatFormat(Format):
-    """One number a weight: F32, F16, BF16."""
+    """Blocks that are multiplied as floats."""
 
     load: Kernel
-    """`(source, n, out)`: n numbers to floats."""
-    store: Kernel
-    """`(source, n, out)`: n floats to numbers of this format, rounded to nearest even."""
+    """`(source, n, out)`: blocks of n weights in all to floats."""
 
     def _dequantize(self, source: int, n_blocks: int, out: int) -> None:
-        self.load(source, n_blocks, out)
+        self.load(source, n_blocks * self.block_size, out)
+
+
+@dataclass(frozen=True)
+class NumberFormat(FloatFormat):
+    """One number a weight: F32, F16, BF16."""
+
+    store: Kernel
+    """`(source, n, out)`: n floats to numbers of this format, rounded to nearest even."""
 
     def _quantizer(self, with_importance: bool) -> Kernel:
         return quantize_floats

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
+from pyggml.formats import read_formats
 from pyggml.model import N_SEQUENCES, Model, load
 
 
@@ -32,6 +33,7 @@ def load_model(path: Path, options: LoadOptions, console: Console, n_sequences: 
         cache_type_k=options.cache_type_k,
         cache_type_v=options.cache_type_v,
         n_sequences=n_sequences,
+        formats=[form for file in options.format_file for form in read_formats(file)],
         on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
     )
     return LoadedModel(model, time.perf_counter() - started)

@@ -35,6 +35,7 @@ COMMANDS = {
     "perplexity": LazyCommand(
         "pyggml.cli.perplexity", "perplexity_command", "Measure how well a model foretells a text."
     ),
+    "formats": LazyCommand("pyggml.cli.formats", "formats_command", "List the formats of weights, or measure some."),
     "split": LazyCommand("pyggml.cli.split", "split_command", "Split a GGUF file into shards."),
     "merge": LazyCommand("pyggml.cli.split", "merge_command", "Join the shards of a split GGUF file."),
     "bench": LazyCommand("pyggml.cli.bench", "bench_command", "Measure the speed of models, as llama-bench does."),

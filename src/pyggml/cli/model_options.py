@@ -35,7 +35,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """The context, its cache, batches, threads and layers on the GPU."""
+    """The context, its cache, batches, threads, layers on the GPU, and formats of one's own."""
 
     ctx_size: int
     batch_size: int
@@ -44,6 +44,7 @@ class LoadOptions:
     cache_type_v: str
     threads: int
     gpu_layers: int | str
+    format_file: tuple[Path, ...] = ()
 
 
 def take(kind: type[Options], values: Mapping[str, Any]) -> Options:
@@ -53,6 +54,17 @@ def take(kind: type[Options], values: Mapping[str, Any]) -> Options:
 
 _model = section("Model")
 _loading = section("Context, memory, threads")
+
+#: For every command that reads weights; commands without sections take it as well.
+format_file_option = _model(
+    "format_file",
+    "--format-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    multiple=True,
+    envvar="PYGGML_FORMAT_FILE",
+    help="Run this Python file, which defines formats of weights. May be given again.",
+)
 
 
 def _context_option(default: int, default_text: str) -> Callable[[Decorated], Decorated]:
@@ -160,6 +172,7 @@ _LOAD_OPTIONS = (
         default_text="auto",
         help=f"Layers on the GPU: a number, {AUTO!r} or {ALL!r}.",
     ),
+    format_file_option,
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pyggml.cli.model_options import take
+from pyggml.cli.model_options import format_file_option, take
 from pyggml.cli.sections import debug_option
 
 _FILE = click.Path(path_type=Path)
@@ -30,6 +30,7 @@ class QuantizeArguments:
     keep_split: bool
     override_kv: tuple[str, ...]
     dry_run: bool
+    format_file: tuple[Path, ...]
 
 
 @click.command("quantize", context_settings={"max_content_width": 100})
@@ -56,17 +57,20 @@ class QuantizeArguments:
     "--override-kv", metavar="KEY=TYPE:VALUE", multiple=True, help="Set metadata; TYPE is int, float, bool or str."
 )
 @click.option("--dry-run", is_flag=True, help="Tell types and sizes, and write nothing.")
+@format_file_option
 @debug_option
 def quantize_command(**values: Any) -> None:
     """Write the model IN to OUT with its weights in the format TYPE.
 
-    TYPE is one of llama-quantize's file types, such as Q4_K_M, Q8_0 or F16, or COPY. Without OUT, the file is
-    ggml-model-TYPE.gguf beside IN. THREADS are all cores by default.
+    TYPE is one of llama-quantize's file types, such as Q4_K_M, Q8_0 or F16, or COPY, or the name of a format of one's
+    own, which all matrices then get. Without OUT, the file is ggml-model-TYPE.gguf beside IN. THREADS are all cores
+    by default.
 
     \b
     pyggml quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M
     pyggml quantize --imatrix imatrix.gguf model-f16.gguf IQ2_M
     pyggml quantize --tensor-type attn_v=q8_0 model-f16.gguf out.gguf Q3_K_M 4
+    pyggml quantize --format-file nf4.py model-f16.gguf model-nf4.gguf NF4
     """
     # Imported here, so that --help needs neither NumPy nor Numba.
     from pyggml.cli.quantizing import quantize

@@ -6,16 +6,16 @@ from pathlib import Path
 from pyggml.errors import QuantizeError, UsageError
 from pyggml.gguf import ValueType
 from pyggml.gguf.encoding import Field, number_field, string_field
-from pyggml.quantize.file_types import find_file_type, tensor_type_named
+from pyggml.quantize.file_types import NO_OWN_TYPES, OwnTypes, find_file_type, tensor_type_named
 
 _MAX_BYTES = 127
 _BOOLS = {"true": True, "false": False}
 
 
-def positional(arguments: tuple[str, ...]) -> tuple[Path, Path | None, str, int | None]:
+def positional(arguments: tuple[str, ...], own: OwnTypes = NO_OWN_TYPES) -> tuple[Path, Path | None, str, int | None]:
     """IN [OUT] TYPE [THREADS]: the second is OUT unless it is the name or number of a file type. Raises UsageError."""
     source, *rest = arguments
-    target = None if rest and find_file_type(rest[0]) else rest.pop(0) if rest else None
+    target = None if rest and find_file_type(rest[0], own) else rest.pop(0) if rest else None
     if not rest or len(rest) > 2:
         raise UsageError("pyggml quantize needs IN [OUT] TYPE [THREADS], such as: in-f16.gguf out.gguf Q4_K_M")
     n_threads = None
@@ -26,7 +26,7 @@ def positional(arguments: tuple[str, ...]) -> tuple[Path, Path | None, str, int 
     return Path(source), None if target is None else Path(target), rest[0], n_threads
 
 
-def tensor_pattern(value: str) -> tuple[re.Pattern[str], str]:
+def tensor_pattern(value: str, own: OwnTypes = NO_OWN_TYPES) -> tuple[re.Pattern[str], str]:
     """`attn_v=q8_0`: a regular expression, taken in lower case as by llama-quantize, and a type. Raises UsageError."""
     pattern, sign, name = value.partition("=")
     if not (pattern and sign and name):
@@ -36,15 +36,15 @@ def tensor_pattern(value: str) -> tuple[re.Pattern[str], str]:
     except re.error as error:
         raise UsageError(f"--tensor-type {value!r}: {pattern!r} is no regular expression: {error}") from None
     try:
-        return compiled, tensor_type_named(name).name
+        return compiled, tensor_type_named(name, own).name
     except QuantizeError as error:
         raise UsageError(f"--tensor-type {value!r}: {error}") from None
 
 
-def tensor_patterns_of(path: Path) -> list[tuple[re.Pattern[str], str]]:
+def tensor_patterns_of(path: Path, own: OwnTypes = NO_OWN_TYPES) -> list[tuple[re.Pattern[str], str]]:
     """Such pairs from a file, with spaces or line ends between them. Raises UsageError."""
     try:
-        return [tensor_pattern(each) for each in path.read_text(encoding="utf-8").split()]
+        return [tensor_pattern(each, own) for each in path.read_text(encoding="utf-8").split()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--tensor-type-file {path}: the file cannot be read: {error}") from None
 

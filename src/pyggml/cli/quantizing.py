@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from pyggml.cli.format_tables import formats_of
 from pyggml.cli.quantize import QuantizeArguments
 from pyggml.cli.quantize_values import key_override, positional, tensor_pattern, tensor_patterns_of
 from pyggml.cli.write_progress import WriteProgress
 from pyggml.errors import UsageError
+from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
 from pyggml.quantize import (
     FileType,
@@ -22,7 +24,7 @@ from pyggml.quantize import (
     read_importance,
     write_quantized,
 )
-from pyggml.quantize.file_types import tensor_type_named
+from pyggml.quantize.file_types import OwnTypes, tensor_type_named
 from pyggml_kernels.threads import available_cores
 
 _MIB = 2**20
@@ -30,9 +32,10 @@ _MIB = 2**20
 
 def quantize(arguments: QuantizeArguments) -> None:
     """Quantize a file as the command line says; results go to stdout, remarks and progress to stderr."""
-    source, target, type_name, n_threads = positional(arguments.arguments)
-    file_type = file_type_named(type_name)
-    options = _options(arguments)
+    formats = formats_of(arguments.format_file)
+    source, target, type_name, n_threads = positional(arguments.arguments, formats.own_types)
+    file_type = file_type_named(type_name, formats.own_types)
+    options = _options(arguments, formats)
     path = target or _default_target(source, file_type)
     with GGUFFile.open(source) as file:
         plan = plan_quantization(file, path, file_type, options)
@@ -50,15 +53,16 @@ def quantize(arguments: QuantizeArguments) -> None:
         click.echo(f"quantize time = {time.perf_counter() - start:.2f} s", err=True)
 
 
-def _options(arguments: QuantizeArguments) -> QuantizeOptions:
-    patterns = [tensor_pattern(each) for each in arguments.tensor_type]
+def _options(arguments: QuantizeArguments, formats: Formats) -> QuantizeOptions:
+    own = formats.own_types
+    patterns = [tensor_pattern(each, own) for each in arguments.tensor_type]
     if arguments.tensor_type_file is not None:
-        patterns += tensor_patterns_of(arguments.tensor_type_file)
+        patterns += tensor_patterns_of(arguments.tensor_type_file, own)
     types = TypeOptions(
         is_pure=arguments.pure,
         leaves_output=arguments.leave_output_tensor,
-        output_type=_type_name(arguments.output_tensor_type),
-        token_embedding_type=_type_name(arguments.token_embedding_type),
+        output_type=_type_name(arguments.output_tensor_type, own),
+        token_embedding_type=_type_name(arguments.token_embedding_type, own),
         patterns=tuple(patterns),
     )
     return QuantizeOptions(
@@ -67,11 +71,12 @@ def _options(arguments: QuantizeArguments) -> QuantizeOptions:
         tuple(key_override(each) for each in arguments.override_kv),
         arguments.allow_requantize,
         arguments.keep_split,
+        formats,
     )
 
 
-def _type_name(given: str | None) -> str | None:
-    return None if given is None else tensor_type_named(given).name
+def _type_name(given: str | None, own: OwnTypes) -> str | None:
+    return None if given is None else tensor_type_named(given, own).name
 
 
 def _importance(arguments: QuantizeArguments) -> Importance | None:

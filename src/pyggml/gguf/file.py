@@ -64,7 +64,7 @@ class GGUFFile(Fields):
         info = self.tensors.get(name)
         if info is None:
             raise GGUFError(f"{self.path}: there is no tensor {quoted(name)} among the {len(self.tensors)} of the file")
-        known = GGML_TYPES.get(info.type_id)
+        known = info.known_type
         if known is None or info.n_bytes is None:
             raise GGUFError(
                 f"{info.path}: tensor {quoted(name)} has type {info.type_id} ({info.type_name}), whose blocks are "

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pyggml.errors import GGUFError
 from pyggml.gguf.cursor import ByteOrder, Cursor
+from pyggml.gguf.own_types import read_own_types
 from pyggml.gguf.tensors import MIN_INFO_BYTES, TensorInfo, place, read_entries
 from pyggml.gguf.values import MIN_ENTRY_BYTES, FieldType, Value, ValueType, read_metadata
 
@@ -66,7 +67,7 @@ def read_shard(path: Path) -> Shard:
     n_entries = cursor.count(MIN_ENTRY_BYTES, "metadata keys")
     metadata, types = read_metadata(cursor, n_entries)
     alignment = _alignment(path, metadata, types)
-    tensors = place(cursor, read_entries(cursor, n_tensors), alignment)
+    tensors = place(cursor, read_entries(cursor, n_tensors, read_own_types(path, metadata)), alignment)
     data = np.frombuffer(buffer, np.uint8)
     return Shard(path, version, byte_order, alignment, metadata, types, tensors, data, buffer)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pyggml.errors import GGUFError, UsageError
 from pyggml.gguf.encoding import Field, number_field
 from pyggml.gguf.file import GGUFFile
+from pyggml.gguf.own_types import KEY_PREFIX
 from pyggml.gguf.shard import DEFAULT_ALIGNMENT
 from pyggml.gguf.split import COUNT_KEY, MAX_SHARDS, NUMBER_KEY, TENSORS_KEY, shard_suffix
 from pyggml.gguf.tensors import TensorInfo, padded, trimmed
@@ -66,7 +67,7 @@ def plan_split(file: GGUFFile, prefix: str | os.PathLike[str], options: SplitOpt
         raise GGUFError(f"{file.path}: it would take {len(groups)} shards; allowed are {MAX_SHARDS}: raise the limit")
     shards = []
     for index, group in enumerate(groups):
-        metadata = fields_of(file) if index == 0 else {}
+        metadata = fields_of(file) if index == 0 else own_fields(file)
         for key in (NUMBER_KEY, COUNT_KEY, TENSORS_KEY):
             metadata.pop(key, None)
         metadata[NUMBER_KEY] = number_field(ValueType.UINT16, index)
@@ -104,9 +105,14 @@ def fields_of(file: GGUFFile) -> dict[str, Field]:
     return {key: Field(file.metadata_types[key], value) for key, value in file.metadata.items()}
 
 
+def own_fields(file: GGUFFile) -> dict[str, Field]:
+    """The metadata that name types which ggml does not have: each shard needs them."""
+    return {key: field for key, field in fields_of(file).items() if key.startswith(KEY_PREFIX)}
+
+
 def copied(file: GGUFFile, info: TensorInfo) -> OutputTensor:
     """A tensor as it is."""
-    return OutputTensor(info.name, info.type_id, trimmed(info.shape), partial(_pieces, file, info.name))
+    return OutputTensor(info.name, info.type_id, trimmed(info.shape), partial(_pieces, file, info.name), info.own_type)
 
 
 def _pieces(file: GGUFFile, name: str) -> Chunks:

@@ -1,12 +1,13 @@
 """The tensors of a GGUF file: their names, types, shapes and places, all checked before any is used."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from pyggml.gguf.cursor import Cursor, quoted
-from pyggml.gguf.types import GGML_TYPES, type_name
+from pyggml.gguf.types import GGML_TYPES, GGMLType, type_name
 
 MAX_DIMS = 4
 MAX_NAME_BYTES = 63
@@ -29,11 +30,18 @@ class TensorInfo:
     shape: tuple[int, ...]
     offset: int
     path: Path
+    own_type: GGMLType | None = None
+    """What the metadata say of a type that ggml does not have."""
+
+    @property
+    def known_type(self) -> GGMLType | None:
+        """The type; None if it is unknown."""
+        return self.own_type or GGML_TYPES.get(self.type_id)
 
     @property
     def type_name(self) -> str:
-        """The type as ggml calls it, or "type 77" for one it does not know."""
-        return type_name(self.type_id)
+        """The type as ggml or the metadata call it, or "type 77" for one that neither knows."""
+        return self.own_type.name if self.own_type else type_name(self.type_id)
 
     @property
     def n_elements(self) -> int:
@@ -43,7 +51,7 @@ class TensorInfo:
     @property
     def n_bytes(self) -> int | None:
         """The bytes its data take, or None if the type is unknown."""
-        return _n_bytes(self.type_id, self.shape)
+        return _n_bytes(self.known_type, self.shape)
 
 
 class Entry(NamedTuple):
@@ -54,17 +62,18 @@ class Entry(NamedTuple):
     shape: tuple[int, ...]
     offset: int
     position: int
+    own_type: GGMLType | None
 
 
-def read_entries(cursor: Cursor, n_tensors: int) -> dict[str, Entry]:
-    """Read so many entries of the list of tensors, in the order of the file.
+def read_entries(cursor: Cursor, n_tensors: int, own_types: Mapping[int, GGMLType]) -> dict[str, Entry]:
+    """Read so many entries of the list of tensors, in the order of the file; `own_types` are named by its metadata.
 
     Raises GGUFError for a name too long or repeated, more than 4 dimensions, a shape whose product overflows 63 bits,
     and rows that are no whole number of blocks.
     """
     entries: dict[str, Entry] = {}
     for index in range(n_tensors):
-        entry = _read_entry(cursor, index)
+        entry = _read_entry(cursor, index, own_types)
         if entry.name in entries:
             raise cursor.error(
                 entry.position, f"tensor {index} repeats the name {quoted(entry.name)}; each may appear once"
@@ -86,7 +95,7 @@ def place(cursor: Cursor, entries: dict[str, Entry], alignment: int) -> dict[str
     is_exact = True
     for entry in entries.values():
         _check_offset(cursor, entry, alignment, expected, previous, is_exact)
-        n_bytes = _n_bytes(entry.type_id, entry.shape)
+        n_bytes = _n_bytes(entry.own_type or GGML_TYPES.get(entry.type_id), entry.shape)
         start = data_offset + entry.offset
         stop = start + (n_bytes or 0)
         if stop > cursor.size:
@@ -95,7 +104,7 @@ def place(cursor: Cursor, entries: dict[str, Entry], alignment: int) -> dict[str
                 f"the data of tensor {quoted(entry.name)} take bytes {start} to {stop}, but the file ends at byte "
                 f"{cursor.size}: it is truncated or one part of several; download it again, or join the parts",
             )
-        tensors[entry.name] = TensorInfo(entry.name, entry.type_id, entry.shape, start, cursor.path)
+        tensors[entry.name] = TensorInfo(entry.name, entry.type_id, entry.shape, start, cursor.path, entry.own_type)
         is_exact = n_bytes is not None
         expected = padded(entry.offset + (n_bytes or 0), alignment)
         previous = f"tensor {quoted(entry.name)}"
@@ -115,7 +124,7 @@ def trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[:n_dims]
 
 
-def _read_entry(cursor: Cursor, index: int) -> Entry:
+def _read_entry(cursor: Cursor, index: int, own_types: Mapping[int, GGMLType]) -> Entry:
     position = cursor.offset
     name = cursor.string(f"the name of tensor {index}")
     n_name_bytes = cursor.offset - position - 8
@@ -127,14 +136,16 @@ def _read_entry(cursor: Cursor, index: int) -> Entry:
     shape = _read_shape(cursor, name)
     start = cursor.offset
     type_id = cursor.integer("I", f"the type of tensor {quoted(name)}")
-    known = GGML_TYPES.get(type_id)
+    own_type = own_types.get(type_id)
+    known = own_type or GGML_TYPES.get(type_id)
     if known and shape[0] % known.block_size:
         raise cursor.error(
             start,
             f"tensor {quoted(name)} of type {known.name} has rows of {shape[0]} elements; allowed are multiples of "
             f"{known.block_size}, the size of a block",
         )
-    return Entry(name, type_id, shape, cursor.integer("Q", f"the offset of tensor {quoted(name)}"), position)
+    offset = cursor.integer("Q", f"the offset of tensor {quoted(name)}")
+    return Entry(name, type_id, shape, offset, position, own_type)
 
 
 def _read_shape(cursor: Cursor, name: str) -> tuple[int, ...]:
@@ -164,6 +175,5 @@ def _check_offset(cursor: Cursor, entry: Entry, alignment: int, expected: int, p
         raise cursor.error(entry.position, f"{found} leaves a gap behind {previous}; allowed is {expected}")
 
 
-def _n_bytes(type_id: int, shape: tuple[int, ...]) -> int | None:
-    known = GGML_TYPES.get(type_id)
+def _n_bytes(known: GGMLType | None, shape: tuple[int, ...]) -> int | None:
     return None if known is None else math.prod(shape) // known.block_size * known.block_bytes

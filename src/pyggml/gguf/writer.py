@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pyggml.errors import GGUFError
 from pyggml.gguf.cursor import quoted
 from pyggml.gguf.encoding import Field, encoded_entry, encoded_string
+from pyggml.gguf.own_types import KEY_PREFIX, own_type_fields
 from pyggml.gguf.shard import ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC
 from pyggml.gguf.tensors import MAX_DIMS, MAX_NAME_BYTES, padded
 from pyggml.gguf.types import GGML_TYPES, GGMLType
@@ -32,12 +33,16 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class OutputTensor:
-    """A tensor to be written: `shape` in ggml's order, a row first; `chunks()` gives its bytes piece by piece."""
+    """A tensor to be written: `shape` in ggml's order, a row first; `chunks()` gives its bytes piece by piece.
+
+    `own_type` describes a type that ggml does not have; the metadata must name it.
+    """
 
     name: str
     type_id: int
     shape: tuple[int, ...]
     chunks: Callable[[], Chunks]
+    own_type: GGMLType | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -95,7 +100,7 @@ def encoded_head(path: Path, metadata: Mapping[str, Field], tensors: Sequence[Ou
     offset = 0
     names: set[str] = set()
     for tensor in tensors:
-        _check(path, tensor)
+        _check(path, tensor, metadata)
         if tensor.name in names:
             raise GGUFError(f"{path}: tensor {quoted(tensor.name)} is given twice; each name may appear once")
         names.add(tensor.name)
@@ -120,7 +125,7 @@ def _alignment(path: Path, metadata: Mapping[str, Field]) -> int:
     return value
 
 
-def _check(path: Path, tensor: OutputTensor) -> None:
+def _check(path: Path, tensor: OutputTensor, metadata: Mapping[str, Field]) -> None:
     n_name_bytes = len(tensor.name.encode())
     if n_name_bytes > MAX_NAME_BYTES:
         raise GGUFError(
@@ -131,6 +136,11 @@ def _check(path: Path, tensor: OutputTensor) -> None:
             f"{path}: tensor {quoted(tensor.name)} has the shape {tensor.shape}; allowed are 1 to {MAX_DIMS} dimensions"
         )
     known = _known_type(tensor)
+    if tensor.own_type and not own_type_fields([known]).keys() <= metadata.keys():
+        raise GGUFError(
+            f"{path}: tensor {quoted(tensor.name)} has the format {known.name}, which is none of ggml's; the metadata "
+            f"must name it with the key {KEY_PREFIX + known.name!r}"
+        )
     if tensor.shape[0] % known.block_size:
         raise GGUFError(
             f"{path}: tensor {quoted(tensor.name)} of type {known.name} has rows of {tensor.shape[0]} elements; "
@@ -139,7 +149,7 @@ def _check(path: Path, tensor: OutputTensor) -> None:
 
 
 def _known_type(tensor: OutputTensor) -> GGMLType:
-    known = GGML_TYPES.get(tensor.type_id)
+    known = tensor.own_type or GGML_TYPES.get(tensor.type_id)
     if known is None:
         raise GGUFError(
             f"tensor {quoted(tensor.name)} has type {tensor.type_id}, whose blocks are unknown here; allowed are "

@@ -1,5 +1,6 @@
 """A decoder's weights: which tensors there have to be, in which shapes, and their places on a device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from pyggml.backend.protocol import Backend, Weight
 from pyggml.errors import ModelError
 from pyggml.gguf import GGUFFile
 from pyggml.models.config import DecoderConfig
-from pyggml_kernels.formats import FORMATS
+from pyggml_kernels.formats import FORMATS, Format
 
 #: The matrices of a layer, in the order of their products.
 _MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
@@ -64,9 +65,10 @@ class DecoderWeights:
 class TensorLoader:
     """Tensors of a file, checked against the shape the hyperparameters ask for, and placed on a device."""
 
-    def __init__(self, file: GGUFFile, backend: Backend) -> None:
+    def __init__(self, file: GGUFFile, backend: Backend, formats: Mapping[int, Format]) -> None:
         self._file = file
         self._backend = backend
+        self._formats = formats
 
     def _checked(self, name: str, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], int]:
         """A tensor's bytes and type, if it has this shape (the length of a row first) and a format that is known."""
@@ -81,8 +83,13 @@ class TensorLoader:
             raise ModelError(
                 f"{info.path}: tensor {name!r} has shape {list(info.shape)}; the file's metadata ask for {list(shape)}"
             )
-        if info.type_id not in FORMATS:
-            supported = ", ".join(each.name for each in FORMATS.values())
+        if info.own_type and info.type_id not in self._formats:
+            raise ModelError(
+                f"{info.path}: tensor {name!r} has the format {info.type_name}, which is none of ggml's: load the file "
+                "that defines it with --format-file, in Python with formats="
+            )
+        if info.type_id not in self._formats:
+            supported = ", ".join(each.name for each in self._formats.values())
             raise ModelError(f"{info.path}: tensor {name!r} has type {info.type_name}; supported types: {supported}")
         return self._file.tensor_bytes(name), info.type_id
 
@@ -114,12 +121,14 @@ class TensorLoader:
         if name not in self._file.tensors:
             return None
         data, type_id = self._checked(name, (n,))
-        return FORMATS[type_id].dequantize(data)
+        return self._formats[type_id].dequantize(data)
 
 
-def load_weights(file: GGUFFile, config: DecoderConfig, backend: Backend) -> DecoderWeights:
-    """Place all weights; ModelError names the tensor that is missing, misshapen or of an unknown type."""
-    loader = TensorLoader(file, backend)
+def load_weights(
+    file: GGUFFile, config: DecoderConfig, backend: Backend, formats: Mapping[int, Format] = FORMATS
+) -> DecoderWeights:
+    """Place all weights; ModelError names the tensor that is missing, misshapen or of a format that is not there."""
+    loader = TensorLoader(file, backend, formats)
     output = "output" if "output.weight" in file.tensors else "token_embd"
     return DecoderWeights(
         token_embd=loader.table("token_embd", config.n_vocab, config.n_embd),

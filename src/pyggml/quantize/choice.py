@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyggml.errors import QuantizeError
 from pyggml.gguf import GGMLType, TensorInfo
@@ -13,9 +13,10 @@ from pyggml.quantize.categories import (
     category_of,
     may_be_quantized,
 )
-from pyggml.quantize.file_types import FLOAT_TYPES, FileType, tensor_type_named
+from pyggml.quantize.file_types import FLOAT_TYPES, FileType, OwnTypes, tensor_type_named
 from pyggml.quantize.hyperparameters import Hyperparameters
-from pyggml.quantize.mixture import BLOCK_SIZES, Mixture, layer_of
+from pyggml.quantize.mixture import Mixture, layer_of
+from pyggml_kernels.private_types import is_private_type
 
 # What takes the place of a type whose blocks do not fit into a row.
 _FALLBACKS = {
@@ -38,6 +39,7 @@ class TypeOptions:
     - `patterns`: regular expressions and names of types; the first one found in a tensor's name decides. As in
       llama-quantize they are not asked when the target is F32, F16 or BF16.
     - `has_importance`: whether there is an importance matrix, with which some mixtures choose otherwise.
+    - `own`: types of one's own formats. As the target of all, one is taken as if `is_pure`.
     """
 
     is_pure: bool = False
@@ -46,6 +48,7 @@ class TypeOptions:
     token_embedding_type: str | None = None
     patterns: tuple[tuple[re.Pattern[str], str], ...] = ()
     has_importance: bool = False
+    own: OwnTypes = field(default_factory=dict)
 
 
 def choose_types(
@@ -89,32 +92,35 @@ def keeps_type(tensor: TensorInfo, file_type: FileType, options: TypeOptions) ->
 
 def _choose(tensor: TensorInfo, file_type: FileType, options: TypeOptions, mixture: Mixture) -> GGMLType:
     if keeps_type(tensor, file_type, options):
-        return tensor_type_named(tensor.type_name)
+        return tensor.known_type or tensor_type_named(tensor.type_name)
     matched = next((name for pattern, name in options.patterns if pattern.search(tensor.name)), None)
     category = category_of(tensor.name)
     # The table of each layer is another matter, and may be named.
     is_embedding = category is Category.TOKEN_EMBEDDING and (tensor.name == "token_embd.weight" or matched is None)
     if options.token_embedding_type and is_embedding:
-        return tensor_type_named(options.token_embedding_type)
+        return tensor_type_named(options.token_embedding_type, options.own)
     if options.output_type and category is Category.OUTPUT:
-        return tensor_type_named(options.output_type)
+        return tensor_type_named(options.output_type, options.own)
     if file_type.base in FLOAT_TYPES:
         return tensor_type_named(file_type.base)
-    if matched is not None:
-        return tensor_type_named(_fitting(tensor, matched))
-    return tensor_type_named(_fitting(tensor, file_type.base if options.is_pure else mixture.choose(tensor)))
+    if matched is None:
+        is_one_type = options.is_pure or file_type.base in options.own
+        matched = file_type.base if is_one_type else mixture.choose(tensor)
+    return _fitting(tensor, tensor_type_named(matched, options.own))
 
 
-def _fitting(tensor: TensorInfo, name: str) -> str:
+def _fitting(tensor: TensorInfo, wanted: GGMLType) -> GGMLType:
     """The type itself, or what takes its place if a row is no whole number of its blocks."""
     n_columns = tensor.shape[0]
-    if n_columns % BLOCK_SIZES[name] == 0:
-        return name
-    fallback = _FALLBACKS.get(name)
-    if fallback is None and BLOCK_SIZES[name] > _LARGEST_SMALL_BLOCK:
+    if n_columns % wanted.block_size == 0:
+        return wanted
+    if is_private_type(wanted.type_id):
+        return tensor_type_named("F16")
+    fallback = _FALLBACKS.get(wanted.name)
+    if fallback is None and wanted.block_size > _LARGEST_SMALL_BLOCK:
         raise QuantizeError(
-            f"tensor {tensor.name!r} has rows of {n_columns} weights; {name} needs multiples of {BLOCK_SIZES[name]}, "
-            "and nothing takes its place: give this tensor another type with --tensor-type"
+            f"tensor {tensor.name!r} has rows of {n_columns} weights; {wanted.name} needs multiples of "
+            f"{wanted.block_size}, and nothing takes its place: give this tensor another type with --tensor-type"
         )
-    fallback = fallback or name
-    return "F16" if n_columns % BLOCK_SIZES[fallback] else fallback
+    next_best = tensor_type_named(fallback) if fallback else wanted
+    return tensor_type_named("F16") if n_columns % next_best.block_size else next_best

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
-from pyggml.errors import QuantizeError
+from pyggml.errors import FormatError, QuantizeError
 from pyggml.gguf import GGML_TYPES, GGMLType
 
 #: Tensor types that hold plain floats; ggml calls all others quantized.
@@ -74,30 +75,45 @@ _ALL = tuple(
 #: Every file type by its name; Q3_K, Q4_K and Q5_K are other names of Q3_K_M, Q4_K_M and Q5_K_M.
 FILE_TYPES: Mapping[str, FileType] = MappingProxyType({each.name: each for each in _ALL})
 
+#: Types of one's own formats, by name.
+OwnTypes: TypeAlias = Mapping[str, GGMLType]
+NO_OWN_TYPES: OwnTypes = MappingProxyType({})
+
 _TYPES_BY_NAME = {known.name: known for known in GGML_TYPES.values()}
 
 
-def find_file_type(name: str) -> FileType | None:
-    """The file type of that name, in upper or lower case, or number; None if there is none."""
+def find_file_type(name: str, own: OwnTypes = NO_OWN_TYPES) -> FileType | None:
+    """The file type of that name, in upper or lower case, or number; None if there is none.
+
+    One's own format is a file type, too: of all matrices, as no mixture is known for it.
+    """
     known = FILE_TYPES.get(name.upper())
+    if own_type := own.get(name.upper()):
+        if known:
+            raise FormatError(
+                f"the format {own_type.name} has the name of one of llama-quantize's file types: rename it"
+            )
+        return FileType(own_type.name, own_type.type_id, own_type.name)
     if known is None and name.isdecimal():
         return next((each for each in _ALL if each.number == int(name)), None)
     return known
 
 
-def file_type_named(name: str) -> FileType:
+def file_type_named(name: str, own: OwnTypes = NO_OWN_TYPES) -> FileType:
     """The file type of that name or number. Raises QuantizeError, which lists the names, if there is none."""
-    known = find_file_type(name)
+    known = find_file_type(name, own)
     if known is None:
-        raise QuantizeError(f"there is no file type {name!r}; allowed are {', '.join(FILE_TYPES)}, or their numbers")
+        raise QuantizeError(
+            f"there is no file type {name!r}; allowed are {', '.join([*FILE_TYPES, *own])}, or their numbers"
+        )
     return known
 
 
-def tensor_type_named(name: str) -> GGMLType:
+def tensor_type_named(name: str, own: OwnTypes = NO_OWN_TYPES) -> GGMLType:
     """The type of tensor of that name, in upper or lower case. Raises QuantizeError, which lists the names."""
-    known = _TYPES_BY_NAME.get(name.upper())
+    known = own.get(name.upper()) or _TYPES_BY_NAME.get(name.upper())
     if known is None:
-        raise QuantizeError(f"there is no type of tensor {name!r}; allowed are {', '.join(_TYPES_BY_NAME)}")
+        raise QuantizeError(f"there is no type of tensor {name!r}; allowed are {', '.join([*_TYPES_BY_NAME, *own])}")
     return known
 
 

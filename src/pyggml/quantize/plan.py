@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.errors import QuantizeError
+from pyggml.formats import Formats
 from pyggml.gguf import GGMLType, GGUFFile, TensorInfo, ValueType
 from pyggml.gguf.encoding import Field, number_field, string_field
 from pyggml.gguf.fields import Fields
+from pyggml.gguf.own_types import KEY_PREFIX, own_type_fields
 from pyggml.gguf.split import COUNT_KEY, NUMBER_KEY, TENSORS_KEY, shard_suffix
 from pyggml.gguf.splitting import fields_of
 from pyggml.quantize.categories import TOKEN_EMBEDDING_NAMES
@@ -19,6 +21,8 @@ from pyggml.quantize.choice import TypeOptions, choose_types, in_order, requires
 from pyggml.quantize.file_types import FileType, guessed_file_type_number
 from pyggml.quantize.hyperparameters import read_hyperparameters
 from pyggml.quantize.importance import Importance
+from pyggml_kernels.formats import Format
+from pyggml_kernels.private_types import is_private_type
 
 FILE_TYPE_KEY, VERSION_KEY = "general.file_type", "general.quantization_version"
 #: The version of ggml's block formats.
@@ -32,6 +36,7 @@ class QuantizeOptions:
     """How to quantize; `overrides` of metadata are set in their order, and hold for the choice of types too.
 
     `keep_split` writes as many shards as the source has. `allow_requantize` lets quantized tensors be quantized again.
+    `formats` are at hand besides ggml's.
     """
 
     types: TypeOptions = field(default_factory=TypeOptions)
@@ -39,6 +44,7 @@ class QuantizeOptions:
     overrides: tuple[tuple[str, Field], ...] = ()
     allow_requantize: bool = False
     keep_split: bool = False
+    formats: Formats = field(default_factory=Formats)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,11 @@ class PlannedTensor:
     target: GGMLType
     importance: npt.NDArray[np.float32] | None
     requires_importance: bool
+
+    @property
+    def own_target(self) -> GGMLType | None:
+        """The new type if it is none of ggml's."""
+        return self.target if is_private_type(self.target.type_id) else None
 
     @property
     def is_converted(self) -> bool:
@@ -77,6 +88,8 @@ class QuantizePlan:
     source: GGUFFile
     options: QuantizeOptions
     files: tuple[PlannedFile, ...]
+    formats: Mapping[int, Format]
+    """Those that tensors have and get, by number."""
 
     @property
     def tensors(self) -> tuple[PlannedTensor, ...]:
@@ -105,17 +118,26 @@ def plan_quantization(
     metadata = {**source.metadata, **{key: each.value for key, each in overrides}}
     fields = Fields(source.path, metadata)
     order = list(source.tensors.values()) if options.keep_split else in_order(source.tensors.values())
-    types = replace(options.types, has_importance=has_importance)
+    types = replace(options.types, has_importance=has_importance, own=options.formats.own_types)
     chosen = choose_types(order, read_hyperparameters(fields), file_type, types)
     tensors = [_planned(each, chosen[each.name], file_type, options.importance) for each in order]
     number = file_type.number
     if file_type.is_copy:
         type_names = [each.type_name for each in in_order(source.tensors.values())]
         number = fields.get(FILE_TYPE_KEY, int, guessed_file_type_number(type_names))
-    head = _metadata(source, number, overrides)
-    if not options.keep_split:
-        return QuantizePlan(source, options, (PlannedFile(Path(target), head, tuple(tensors)),))
-    return QuantizePlan(source, options, tuple(_shards(source, Path(target), head, tensors)))
+    own = own_type_fields({each.own_target: None for each in tensors if each.own_target})
+    head = _metadata(source, number, overrides) | own
+    files = [PlannedFile(Path(target), head, tuple(tensors))]
+    if options.keep_split:
+        files = _shards(source, Path(target), head, own, tensors)
+    return QuantizePlan(source, options, tuple(files), _formats(source, options.formats, tensors))
+
+
+def _formats(source: GGUFFile, given: Formats, tensors: Sequence[PlannedTensor]) -> Mapping[int, Format]:
+    """ggml's and those that tensors have or get. Raises FormatError for one that does not fit the source."""
+    targets = {each.target.name for each in tensors}
+    wanted = [each for each in given.own if each.name in targets]
+    return Formats.of([*wanted, *given.for_file(source).own]).by_number
 
 
 def _planned(info: TensorInfo, target: GGMLType, file_type: FileType, importance: Importance | None) -> PlannedTensor:
@@ -150,7 +172,11 @@ def _cut(text: str) -> str:
 
 def _metadata(source: GGUFFile, number: int, overrides: Sequence[tuple[str, Field]]) -> dict[str, Field]:
     """The source's metadata; what is set anew moves to the end."""
-    metadata = {key: each for key, each in fields_of(source).items() if key not in _SPLIT_KEYS}
+    metadata = {
+        key: each
+        for key, each in fields_of(source).items()
+        if key not in _SPLIT_KEYS and not key.startswith(KEY_PREFIX)
+    }
     version = (VERSION_KEY, number_field(ValueType.UINT32, QUANTIZATION_VERSION))
     for key, each in (version, (FILE_TYPE_KEY, number_field(ValueType.UINT32, number)), *overrides):
         metadata.pop(key, None)
@@ -159,17 +185,17 @@ def _metadata(source: GGUFFile, number: int, overrides: Sequence[tuple[str, Fiel
 
 
 def _shards(
-    source: GGUFFile, target: Path, head: dict[str, Field], tensors: Sequence[PlannedTensor]
+    source: GGUFFile, target: Path, head: dict[str, Field], own: dict[str, Field], tensors: Sequence[PlannedTensor]
 ) -> list[PlannedFile]:
     n_shards = len(source.paths)
     prefix = target.name.removesuffix(".gguf")
     files = []
     for index, path in enumerate(source.paths):
-        metadata = dict(head) if index == 0 else {}
+        metadata = dict(head) if index == 0 else dict(own)
         if n_shards > 1:
             metadata[NUMBER_KEY] = number_field(ValueType.UINT16, index)
             metadata[COUNT_KEY] = number_field(ValueType.UINT16, n_shards)
             metadata[TENSORS_KEY] = number_field(ValueType.INT32, len(tensors))
-        own = tuple(each for each in tensors if each.info.path == path)
-        files.append(PlannedFile(target.with_name(prefix + shard_suffix(index, n_shards)), metadata, own))
+        mine = tuple(each for each in tensors if each.info.path == path)
+        files.append(PlannedFile(target.with_name(prefix + shard_suffix(index, n_shards)), metadata, mine))
     return files

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.errors import QuantizeError
-from pyggml.gguf import GGUFFile
 from pyggml.gguf.tensors import trimmed
 from pyggml.gguf.writer import Chunks, OutputTensor, Progress, write_gguf
 from pyggml.quantize.file_types import FLOAT_TYPES
 from pyggml.quantize.plan import PlannedTensor, QuantizePlan
-from pyggml_kernels.formats import FORMATS, FloatFormat, Format
+from pyggml_kernels.formats import FloatFormat, Format
 from pyggml_kernels.jit import Kernel
 
 #: Weights that a thread has in memory as floats: few enough for its cache.
@@ -43,7 +42,7 @@ def write_quantized(
         _check_formats(plan)
     with ThreadPoolExecutor(n_threads, "pyggml-quantize") as threads:
         for file in plan.files:
-            tensors = [_output(plan.source, each, threads, n_threads) for each in file.tensors]
+            tensors = [_output(plan, each, threads, n_threads) for each in file.tensors]
             write_gguf(file.path, file.metadata, tensors, progress)
 
 
@@ -85,17 +84,17 @@ def _check_formats(plan: QuantizePlan) -> None:
         pair = (each.info.type_id, each.target.type_id, each.importance is None)
         if each.is_converted and pair not in seen:
             seen.add(pair)
-            _check_pair(each)
+            _check_pair(each, plan.formats)
 
 
-def _check_pair(tensor: PlannedTensor) -> None:
-    source = FORMATS.get(tensor.info.type_id)
+def _check_pair(tensor: PlannedTensor, formats: Mapping[int, Format]) -> None:
+    source = formats.get(tensor.info.type_id)
     if source is None:
         raise QuantizeError(
             f"tensor {tensor.info.name!r} has type {tensor.info.type_name}, which cannot be decoded; allowed are "
-            f"{', '.join(each.name for each in FORMATS.values())}"
+            f"{', '.join(each.name for each in formats.values())}"
         )
-    target = FORMATS.get(tensor.target.type_id)
+    target = formats.get(tensor.target.type_id)
     problem = "the format is unknown here"
     if target is not None:
         block = np.zeros((1, target.block_size), np.float32)
@@ -109,16 +108,17 @@ def _check_pair(tensor: PlannedTensor) -> None:
     raise QuantizeError(f"tensor {tensor.info.name!r} cannot become {tensor.target.name}: {problem}")
 
 
-def _output(source: GGUFFile, tensor: PlannedTensor, threads: ThreadPoolExecutor, n_threads: int) -> OutputTensor:
-    quantized = partial(_quantized, source, tensor, threads, n_threads)
-    chunks = quantized if tensor.is_converted else partial(_copied, source, tensor)
-    return OutputTensor(tensor.info.name, tensor.target.type_id, trimmed(tensor.info.shape), chunks)
+def _output(plan: QuantizePlan, tensor: PlannedTensor, threads: ThreadPoolExecutor, n_threads: int) -> OutputTensor:
+    quantized = partial(_quantized, plan, tensor, threads, n_threads)
+    chunks = quantized if tensor.is_converted else partial(_copied, plan, tensor)
+    shape = trimmed(tensor.info.shape)
+    return OutputTensor(tensor.info.name, tensor.target.type_id, shape, chunks, tensor.own_target)
 
 
-def _copied(source: GGUFFile, tensor: PlannedTensor) -> Chunks:
+def _copied(plan: QuantizePlan, tensor: PlannedTensor) -> Chunks:
     """The bytes as they are; llama-quantize looks for values that are not finite here too."""
-    data = source.tensor_bytes(tensor.info.name)
-    known = FORMATS.get(tensor.info.type_id)
+    data = plan.source.tensor_bytes(tensor.info.name)
+    known = plan.formats.get(tensor.info.type_id)
     n_bytes = _BLOCKS_PER_COPY * tensor.target.block_bytes
     for start in range(0, data.size, n_bytes):
         piece = data[start : start + n_bytes]
@@ -127,14 +127,14 @@ def _copied(source: GGUFFile, tensor: PlannedTensor) -> Chunks:
         yield piece
 
 
-def _quantized(source: GGUFFile, tensor: PlannedTensor, threads: ThreadPoolExecutor, n_threads: int) -> Chunks:
+def _quantized(plan: QuantizePlan, tensor: PlannedTensor, threads: ThreadPoolExecutor, n_threads: int) -> Chunks:
     """The slabs in their order, with so many being worked on that no thread waits, and no more."""
-    decode = FORMATS[tensor.info.type_id]
-    rows = source.tensor_bytes(tensor.info.name).reshape(-1, decode.row_bytes(tensor.info.shape[0]))
+    decode, encode = plan.formats[tensor.info.type_id], plan.formats[tensor.target.type_id]
+    rows = plan.source.tensor_bytes(tensor.info.name).reshape(-1, decode.row_bytes(tensor.info.shape[0]))
     pending: deque[Future[npt.NDArray[np.uint8]]] = deque()
     try:
         for first, last, importance in _slabs(tensor, len(rows)):
-            pending.append(threads.submit(_quantized_slab, tensor, rows, first, last, importance))
+            pending.append(threads.submit(_quantized_slab, tensor, decode, encode, rows[first:last], first, importance))
             if len(pending) > 2 * n_threads:
                 yield pending.popleft().result()
         while pending:
@@ -146,13 +146,13 @@ def _quantized(source: GGUFFile, tensor: PlannedTensor, threads: ThreadPoolExecu
 
 def _quantized_slab(
     tensor: PlannedTensor,
+    decode: Format,
+    encode: Format,
     rows: npt.NDArray[np.uint8],
     first: int,
-    last: int,
     importance: npt.NDArray[np.float32] | None,
 ) -> npt.NDArray[np.uint8]:
-    decode, encode = FORMATS[tensor.info.type_id], FORMATS[tensor.target.type_id]
-    weights = decode.dequantize(rows[first:last]).reshape(last - first, -1)
+    weights = decode.dequantize(rows).reshape(len(rows), -1)
     try:
         out = encode.quantize(weights, importance)
     except ValueError as error:

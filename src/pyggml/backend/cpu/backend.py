@@ -1,6 +1,7 @@
 """Placing weights, holding memory, compiling graphs for batch shapes and running them."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from pyggml.backend.cpu.quantization import insert_conversions
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Rows
 from pyggml.backend.protocol import Cache, CacheShape, Step
-from pyggml_kernels.formats import FORMATS
+from pyggml_kernels.formats import FORMATS, Format
 from pyggml_kernels.plan import Plan
 from pyggml_kernels.threads import WorkerPool, available_cores
 
@@ -44,10 +45,16 @@ class _Block:
 
 
 class CPUBackend:
-    """All cores, or `n_threads` of them, for batches of up to `n_batch` tokens of `n_sequences` sequences."""
+    """All cores, or `n_threads` of them, for batches of up to `n_batch` tokens of `n_sequences` sequences.
 
-    def __init__(self, n_threads: int | None, n_batch: int, n_sequences: int) -> None:
+    `formats` are those of weights, by their numbers.
+    """
+
+    def __init__(
+        self, n_threads: int | None, n_batch: int, n_sequences: int, formats: Mapping[int, Format] = FORMATS
+    ) -> None:
         self._pool = WorkerPool(n_threads or available_cores())
+        self._formats = formats
         self._n_batch = n_batch
         self._n_sequences = n_sequences
 
@@ -58,15 +65,15 @@ class CPUBackend:
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
         """See `Backend.matrix`."""
-        return place_matrix(data, FORMATS[type_id], n_rows, n_columns, self._pool)
+        return place_matrix(data, self._formats[type_id], n_rows, n_columns, self._pool)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
         """See `Backend.table`."""
-        return place_table(data, FORMATS[type_id], n_rows, n_columns)
+        return place_table(data, self._formats[type_id], n_rows, n_columns)
 
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CPUWeight:
         """See `Backend.vector`."""
-        return place_vector(data, FORMATS[type_id], n_columns)
+        return place_vector(data, self._formats[type_id], n_columns)
 
     def cache(self, shape: CacheShape) -> CPUCache:
         """See `Backend.cache`."""
