@@ -63,7 +63,8 @@ class Decoder:
             return backend.vector(values.view(np.uint8), 0, values.size)
         form = format_named(self.format_name)
         encoded = quants.quantize(form.type_id, values)
-        return backend.matrix(encoded.reshape(-1), form.type_id, *values.shape)
+        place = backend.table if name == "token_embd.weight" else backend.matrix
+        return place(encoded.reshape(-1), form.type_id, *values.shape)
 
     def graph(self, backend: CPUBackend) -> Graph:
         """Tokens to the logits of the wanted outputs."""

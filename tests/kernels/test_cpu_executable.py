@@ -102,7 +102,7 @@ def test_embeddings_and_products_are_those_of_ggml(
     table, matrix = (random_weights(form, generator, n, n_columns) for n in (N_VOCAB, n_rows))
     backend = CPUBackend(n_threads, N_BATCH, 1)
     graph = Graph()
-    x = graph.embed(backend.matrix(table.reshape(-1), form.type_id, N_VOCAB, n_columns))
+    x = graph.embed(backend.table(table.reshape(-1), form.type_id, N_VOCAB, n_columns))
     graph.linear(graph.select_outputs(x), backend.matrix(matrix.reshape(-1), form.type_id, n_rows, n_columns))
     executable = backend.compile(graph, backend.cache(CacheShape(1, 1, 32, 32, 1, 1, "f32", "f32")))
     for _ in range(3):
@@ -112,6 +112,16 @@ def test_embeddings_and_products_are_those_of_ggml(
         found = executable.run(Step(tokens, zeros, zeros, np.zeros((1, 1), np.int32), outputs))
         rows = operations.get_rows(form.type_id, table, tokens[outputs], n_columns)
         assert nmse(found, operations.mul_mat(form.type_id, matrix, rows)) <= MAX_NMSE
+
+
+def test_rows_are_not_looked_up_in_tiles() -> None:
+    backend = CPUBackend(1, N_BATCH, 1)
+    graph = Graph()
+    graph.embed(backend.matrix(np.zeros(4 * 16 * 32, np.uint8), 0, 16, 32))
+    executable = backend.compile(graph, backend.cache(CacheShape(1, 1, 32, 32, 1, 1, "f32", "f32")))
+    zeros = np.zeros(1, np.int32)
+    with pytest.raises(TypeError, match="rows are looked up in a table, and this weight was placed as a matrix"):
+        executable.run(Step(zeros, zeros, zeros, np.zeros((1, 1), np.int32), zeros))
 
 
 def test_tokens_without_outputs_go_into_the_cache(decoder: Decoder, runner: Runner) -> None:

@@ -91,6 +91,8 @@ class Lowering:
 
     def _embed(self, node: g.Embed) -> list[Operation]:
         table, m = cpu_weight(node.table), self._memory
+        if table.tile_bytes:
+            raise TypeError("rows are looked up in a table, and this weight was placed as a matrix")
         form = table.format
         common = {
             0: table.address,
