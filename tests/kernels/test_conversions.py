@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pyggml.backend.cpu.quantization import Convert, QuantizedForm, RoundedForm, form_for, insert_conversions
+from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Linear
 from pyggml_kernels import activations
@@ -15,7 +16,7 @@ from pyggml_reference import quants
 def weight(name: str, n_rows: int = 3, n_columns: int = 256) -> CPUWeight:
     form = format_named(name)
     data = np.zeros(n_rows * form.row_bytes(n_columns), np.uint8)
-    return place_matrix(data, form, n_rows, n_columns, WorkerPool(1))
+    return place_matrix(data, form, n_rows, n_columns, WorkerPool(1), TileMemory())
 
 
 def test_one_conversion_serves_all_products_that_want_it() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pyggml.backend.cpu.linear import linear_scratch_bytes, lower_linear
 from pyggml.backend.cpu.memory import Memory
+from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix
 from pyggml.backend.graph import Value
 from pyggml_kernels.formats import FORMATS, FloatFormat, Format, LevelFormat
@@ -59,7 +60,7 @@ class Product:
     def placed(self) -> CPUWeight:
         """The weights as the CPU backend keeps them."""
         data = self.weights.reshape(-1)
-        return place_matrix(data, self.form, len(self.weights), self.x.shape[1], WorkerPool(1))
+        return place_matrix(data, self.form, len(self.weights), self.x.shape[1], WorkerPool(1), TileMemory())
 
     def run(
         self, n_chunk_workers: int, operand: Activation | Floats | None = None, *, seed: int = 0, n_workers: int = 1

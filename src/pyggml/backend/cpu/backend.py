@@ -12,6 +12,7 @@ from pyggml.backend.cpu.inputs import StepInputs
 from pyggml.backend.cpu.lowering import Lowering, scratch_bytes
 from pyggml.backend.cpu.memory import Memory
 from pyggml.backend.cpu.quantization import insert_conversions
+from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Rows
 from pyggml.backend.protocol import Cache, CacheShape, Step
@@ -55,6 +56,7 @@ class CPUBackend:
     ) -> None:
         self._pool = WorkerPool(n_threads or available_cores())
         self._formats = formats
+        self._tiles = TileMemory()
         self._n_batch = n_batch
         self._n_sequences = n_sequences
 
@@ -65,7 +67,7 @@ class CPUBackend:
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
         """See `Backend.matrix`."""
-        return place_matrix(data, self._formats[type_id], n_rows, n_columns, self._pool)
+        return place_matrix(data, self._formats[type_id], n_rows, n_columns, self._pool, self._tiles)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
         """See `Backend.table`."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.arena import ALIGNMENT
 from pyggml.backend.cpu.arguments import arguments
+from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml_kernels.formats import FORMATS, Format, LevelFormat
 from pyggml_kernels.jit import Kernel
 from pyggml_kernels.matmul.values import VALUE_PRODUCTS
@@ -50,18 +50,22 @@ def place_vector(data: npt.NDArray[np.uint8], form: Format, n_columns: int) -> C
     return CPUWeight(FORMATS[0], form.dequantize(data).view(np.uint8), 1, n_columns)
 
 
-def place_matrix(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int, pool: WorkerPool) -> CPUWeight:
+def place_matrix(
+    data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int, pool: WorkerPool, memory: TileMemory
+) -> CPUWeight:
     """The matrix in tiles if its format has some; otherwise its rows where they are."""
     rows = CPUWeight(form, data, n_rows, n_columns)
     if isinstance(form, LevelFormat) and form.packing is not None:
-        return _pack_levels(rows, form, form.packing, pool)
+        return _pack_levels(rows, form, form.packing, pool, memory)
     if form.name in VALUE_PRODUCTS:
-        return _pack_floats(rows, pool)
+        return _pack_floats(rows, pool, memory)
     return rows
 
 
-def _pack_levels(rows: CPUWeight, form: LevelFormat, how: packing.Packing, pool: WorkerPool) -> CPUWeight:
-    tiles = _empty_tiles(rows, how.layout.tile_bytes(rows.n_columns))
+def _pack_levels(
+    rows: CPUWeight, form: LevelFormat, how: packing.Packing, pool: WorkerPool, memory: TileMemory
+) -> CPUWeight:
+    tiles = _empty_tiles(rows, how.layout.tile_bytes(rows.n_columns), memory)
     scratch_bytes = packing.scratch_bytes(rows.n_columns, form.group_size)
     scratch = np.empty(scratch_bytes * pool.n_workers, np.uint8)
     codes = how.codes()
@@ -93,22 +97,17 @@ def _pack_levels(rows: CPUWeight, form: LevelFormat, how: packing.Packing, pool:
     return tiles
 
 
-def _pack_floats(rows: CPUWeight, pool: WorkerPool) -> CPUWeight:
+def _pack_floats(rows: CPUWeight, pool: WorkerPool, memory: TileMemory) -> CPUWeight:
     n_bytes = rows.format.block_bytes
-    tiles = _empty_tiles(rows, TILE_ROWS * rows.n_columns * n_bytes)
+    tiles = _empty_tiles(rows, TILE_ROWS * rows.n_columns * n_bytes, memory)
     integers = dict(enumerate([rows.address, rows.stride, rows.n_rows, rows.n_columns, tiles.address, n_bytes]))
     _run(floats.pack_floats, arguments(floats.PACK_ARGUMENTS, integers), tiles, pool)
     return tiles
 
 
-def _empty_tiles(rows: CPUWeight, tile_bytes: int) -> CPUWeight:
-    """Memory for tiles, at a cache line; rows that are not there are zero."""
-    n_bytes = _n_tiles(rows) * tile_bytes
-    memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
-    start = -int(memory.ctypes.data) % ALIGNMENT
-    data = memory[start : start + n_bytes]
-    if rows.n_rows % TILE_ROWS:
-        data[-tile_bytes:] = 0
+def _empty_tiles(rows: CPUWeight, tile_bytes: int, memory: TileMemory) -> CPUWeight:
+    """Tiles of zeros: rows that are not there stay so."""
+    data = memory.take(_n_tiles(rows) * tile_bytes)
     return CPUWeight(rows.format, data, rows.n_rows, rows.n_columns, tile_bytes)
 
 
