@@ -53,3 +53,15 @@ class SessionFileError(PyggmlError):
 
 class DownloadError(PyggmlError):
     """A file that could not be fetched whole."""
+
+
+class QueueFullError(PyggmlError):
+    """More requests than may wait; try again later."""
+
+
+class StoppedError(PyggmlError):
+    """A request that came, or was still running, when the engine stopped."""
+
+
+class MissingExtraError(PyggmlError):
+    """A part of pyggml whose dependencies are not installed."""

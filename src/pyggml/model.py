@@ -23,8 +23,6 @@ from pyggml.tokenizer import Tokenizer, load_tokenizer
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
 #: The cache's size is a multiple of this, as llama.cpp has it.
 _CONTEXT_MULTIPLE = 256
-#: A session and a short-lived sequence for `logits`; pages that are never written take no memory.
-_N_SEQUENCES = 2
 #: Rows of logits computed at a time: with a large vocabulary more would need gigabytes.
 _LOGITS_BATCH = 64
 
@@ -171,6 +169,8 @@ def load(
     path: str | os.PathLike[str],
     *,
     n_ctx: int = 0,
+    n_cache: int = 0,
+    n_sequences: int = 2,
     n_batch: int = 2048,
     n_ubatch: int = 512,
     n_threads: int | None = None,
@@ -182,6 +182,9 @@ def load(
     """Load a GGUF file.
 
     n_ctx: positions of a context, rounded up to a multiple of 256; 0 for as many as the model was trained with.
+    n_cache: positions that all contexts together may take in the cache; 0 for `n_sequences` full contexts. Two make a
+        session and a short-lived sequence for `logits`; what is never written takes no memory.
+    n_sequences: contexts that can be advanced in one step.
     n_batch, n_ubatch: the prompt is evaluated in batches of the smaller of the two.
     n_threads: None for all cores this process may use.
     n_gpu_layers: layers to place on a GPU; there is no GPU backend yet, so anything but 0 is a RuntimeWarning.
@@ -190,7 +193,9 @@ def load(
 
     Raises GGUFError, ModelError, TokenizerError for files that cannot be used, UsageError for options that cannot.
     """
-    _check_options(n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads)
+    _check_options(
+        n_ctx=n_ctx, n_cache=n_cache, n_sequences=n_sequences, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads
+    )
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
@@ -204,22 +209,26 @@ def load(
     tokenizer = load_tokenizer(file)
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
-    backend = CPUBackend(n_threads, n_batch, _N_SEQUENCES)
+    backend = CPUBackend(n_threads, n_batch, n_sequences)
     engine = Engine(
         config,
         load_weights(file, config, backend),
         backend,
         n_ctx=n_ctx,
-        n_sequences=_N_SEQUENCES,
+        n_cache=max(n_ctx, n_cache or n_ctx * n_sequences),
         n_batch=n_batch,
         cache_formats=(cache_type_k, cache_type_v),
     )
     return Model(file, tokenizer, config, engine, backend.n_threads)
 
 
-def _check_options(*, n_ctx: int, n_batch: int, n_ubatch: int, n_threads: int | None) -> None:
+def _check_options(
+    *, n_ctx: int, n_cache: int, n_sequences: int, n_batch: int, n_ubatch: int, n_threads: int | None
+) -> None:
     limits = {
         "n_ctx": (n_ctx, 0, 1 << 30),
+        "n_cache": (n_cache, 0, 1 << 30),
+        "n_sequences": (n_sequences, 1, 1 << 12),
         "n_batch": (n_batch, 1, 1 << 20),
         "n_ubatch": (n_ubatch, 1, 1 << 20),
         "n_threads": (1 if n_threads is None else n_threads, 1, 1 << 12),

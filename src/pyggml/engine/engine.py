@@ -28,7 +28,11 @@ class Part:
 
 
 class Engine:
-    """Owns the state on the device; `step` is the only way to advance it, one caller at a time."""
+    """Owns the state on the device; `step` is the only way to advance it, one caller at a time.
+
+    `n_ctx` positions are the most that a sequence has, `n_cache` those that all of them share; `pool` says which are
+    free.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,7 @@ class Engine:
         backend: Backend,
         *,
         n_ctx: int,
-        n_sequences: int,
+        n_cache: int,
         n_batch: int,
         cache_formats: tuple[str, str],
     ) -> None:
@@ -46,19 +50,18 @@ class Engine:
         self.n_batch = n_batch
         self._backend = backend
         self._weights = weights
-        self._n_sequences = n_sequences
-        n_pages = -(-n_ctx // PAGE_SIZE) * n_sequences
+        n_pages = -(-n_cache // PAGE_SIZE)
         shape = CacheShape(
             config.n_layers, config.n_kv_heads, config.key_size, config.value_size, n_pages, PAGE_SIZE, *cache_formats
         )
-        self._pool = PagePool(n_pages, PAGE_SIZE)
+        self.pool = PagePool(n_pages, PAGE_SIZE)
         self.cache = _allocate(backend, shape, n_ctx)
         self._executables: dict[int | None, Executable] = {}
         self._lock = Lock()
 
     def new_sequence(self) -> PagedSequence:
         """A sequence with nothing in it."""
-        return PagedSequence(self._pool)
+        return PagedSequence(self.pool)
 
     def step(self, parts: Sequence[Part], n_layers: int | None = None) -> npt.NDArray[np.float32]:
         """Evaluate all parts' tokens, `n_batch` at most in all, and write their keys and values.

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pyggml.engine.probabilities import TokenProbabilities
+from pyggml.errors import PyggmlError
+
 Reason = Literal["eos", "stop", "length", "context"]
 
 
@@ -46,6 +49,8 @@ class TextEvent:
     token: int | None
     """None for text that was held back until the end."""
     text: str
+    probabilities: TokenProbabilities | None = None
+    """Where the request asks for them."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,29 @@ class DoneEvent:
     """eos: an end-of-generation token; stop: a stop string; length: enough tokens; context: no room for more."""
     stop_string: str | None
     timings: Timings
+    is_truncated: bool = False
+    """Whether the context was full, and so tokens were forgotten or the text cut."""
 
 
 Event = PromptEvent | TextEvent | DoneEvent
+
+
+@dataclass(frozen=True)
+class StartEvent:
+    """A request got its slot, and its prompt is about to be evaluated."""
+
+    slot: int
+    n_prompt: int
+    n_cached: int
+    """Prompt tokens found in the cache."""
+
+
+@dataclass(frozen=True)
+class FailedEvent:
+    """A request came to nothing; no event follows."""
+
+    error: PyggmlError
+
+
+TaskEvent = StartEvent | Event | FailedEvent
+"""What the scheduler tells of a request: StartEvent, events as of any generation, DoneEvent or FailedEvent at last."""
