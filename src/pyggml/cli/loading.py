@@ -17,8 +17,8 @@ class LoadedModel:
     seconds: float
 
 
-def load_model(path: Path, options: LoadOptions, console: Console) -> LoadedModel:
-    """Load the model. Raises PyggmlError."""
+def load_model(path: Path, options: LoadOptions, console: Console, **shared: int) -> LoadedModel:
+    """Load the model; `shared` are `n_cache` and `n_sequences` of `load`. Raises PyggmlError."""
     if options.gpu_layers not in (0, "auto"):
         console.warn(f"no usable GPU: -ngl {options.gpu_layers} is left aside, all layers run on the CPU")
     started = time.perf_counter()
@@ -31,6 +31,7 @@ def load_model(path: Path, options: LoadOptions, console: Console) -> LoadedMode
         n_gpu_layers=0,
         cache_type_k=options.cache_type_k,
         cache_type_v=options.cache_type_v,
+        **shared,
         on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
     )
     return LoadedModel(model, time.perf_counter() - started)
