@@ -1,6 +1,8 @@
 """The scheduler: requests that run together, alone, one after the other, and are given up."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from threading import Event as Flag
 
 import pytest
 
@@ -19,6 +21,8 @@ from pyggml.errors import ContextError, QueueFullError, StoppedError, UsageError
 from pyggml.model import Model
 
 STORY = "Ravi was a curious boy who lived near the lighthouse. The sky was gray and quiet."
+
+ENDLESS = pyggml.SamplingOptions(seed=1, ignore_eos=True)
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +65,13 @@ class Recorder:
     """Keeps events; tells when the last one came."""
 
     def __init__(self) -> None:
-        from threading import Event as Flag
-
         self.events: list[TaskEvent] = []
+        self.has_begun = Flag()
         self.is_over = Flag()
 
     def __call__(self, event: TaskEvent) -> None:
         self.events.append(event)
+        self.has_begun.set()
         if not isinstance(event, StartEvent | TextEvent | pyggml.PromptEvent):
             self.is_over.set()
 
@@ -147,9 +151,8 @@ def test_stopping_cuts_off_what_takes_too_long(model: Model) -> None:
     scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots=4))
     scheduler.start()
     recorder = Recorder()
-    scheduler.submit(request_for(model, "Hello", -1), recorder)
-    while not recorder.events:
-        pass
+    scheduler.submit(replace(request_for(model, "Hello", -1), sampling=ENDLESS), recorder)
+    assert recorder.has_begun.wait(10)
     assert not scheduler.stop(0)
     last = recorder.events[-1]
     assert isinstance(last, FailedEvent)
@@ -162,8 +165,7 @@ def test_stopping_waits_for_what_runs(model: Model) -> None:
     scheduler.start()
     recorder = Recorder()
     scheduler.submit(request_for(model, "Hello", 40), recorder)
-    while not recorder.events:
-        pass
+    assert recorder.has_begun.wait(10)
     assert scheduler.stop(60)
     assert isinstance(recorder.events[-1], DoneEvent)
     scheduler.forget_all()
