@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pyggml import __version__
 from pyggml.server import completion, health
 from pyggml.server.auth import KeyCheck
+from pyggml.server.chat_page import add_chat_page
 from pyggml.server.errors import add_error_handlers
 from pyggml.server.generation import ClientLeftError
 from pyggml.server.service import Service
@@ -35,7 +36,7 @@ async def _client_left(_: Request, error: Exception) -> Response:
 
 
 def create_app(service: Service) -> FastAPI:
-    """An ASGI application; its docs are at /docs. The service's scheduler must have been started."""
+    """An ASGI application: the chat page is at /, docs are at /docs. The service's scheduler must have been started."""
     app = FastAPI(title="pyggml", version=__version__, redoc_url=None)
     app.state.service = service
     app.add_middleware(AnyTypeIsJson)
@@ -44,4 +45,5 @@ def create_app(service: Service) -> FastAPI:
     add_error_handlers(app)
     for router in _ROUTERS:
         app.include_router(router)
+    add_chat_page(app)
     return app
