@@ -20,8 +20,11 @@ def compiled_kernels() -> None:
     subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """A browser without a window; skips where there is none, and fails in CI."""
+    """A browser without a window; skips where there is none, and fails in CI.
+
+    Not for the whole session: playwright holds an event loop, and other modules run their own.
+    """
     with launched() as browser:
         yield browser

@@ -37,17 +37,24 @@ class FakeChat:
     """The stream ends after the pieces, without its end."""
     finish_reason: str = "stop"
     requests: list[dict[str, Any]] = field(default_factory=list)
-    n_left: int = 0
-    """Clients that left while an answer was held."""
+    left: Event = field(default_factory=Event)
+    """A client left before the end of an answer."""
 
-    async def events(self, client: Request) -> AsyncIterator[str]:
+    async def events(self) -> AsyncIterator[str]:
         """An answer as OpenAI's API streams it, with llama-server's timings."""
+        is_over = False
+        try:
+            async for event in self._events():
+                yield event
+            is_over = True
+        finally:
+            if not is_over:
+                self.left.set()
+
+    async def _events(self) -> AsyncIterator[str]:
         yield _chunk({"role": "assistant", "content": None})
         for n_sent, piece in enumerate(self.pieces):
             while n_sent == self.hold_after and not self.release.is_set():
-                if await client.is_disconnected():
-                    self.n_left += 1
-                    return
                 await asyncio.sleep(0.01)
             yield _chunk({"content": piece}, timings=_timings(n_sent + 1))
         if self.late_failure:
@@ -85,7 +92,7 @@ def _create_app(chat: FakeChat, keys: tuple[str, ...]) -> FastAPI:
         chat.requests.append(await request.json())
         if chat.failure:
             return JSONResponse(chat.failure.body, chat.failure.status)
-        return StreamingResponse(chat.events(request), media_type="text/event-stream")
+        return StreamingResponse(chat.events(), media_type="text/event-stream")
 
     return app
 
