@@ -113,6 +113,8 @@ def test_a_file_that_is_damaged_adds_nothing(page: ChatPage) -> None:
     message = "a.json: The file is damaged: conversations[0].title is not a text."
     expect_that(page.page.locator("#notice")).to_have_text(message)
     expect_that(page.conversations).to_have_count(0)
+    page.button("Dismiss").click()
+    expect_that(page.page.locator("#notice")).to_be_hidden()
 
 
 def test_settings_go_with_the_request(page: ChatPage, chat: FakeChat) -> None:

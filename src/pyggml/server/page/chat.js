@@ -10,7 +10,8 @@ const KEEP_MS = 1000;
 
 /** All conversations, the one that is open, and the answers that are being written. */
 export class Chat extends EventTarget {
-  /** Events: "list" (titles, order), "conversation" (the open one), "answer" (text was added), "end" (of an answer). */
+  // Events: "list" (titles or their order changed), "conversation" (the open one did), "answer" (a text grew),
+  // "end" (of an answer), "unkept" (the browser did not keep a change).
   conversations = [];
   current = newConversation(lastSettings());
   modelName = "";

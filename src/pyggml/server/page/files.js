@@ -2,14 +2,15 @@
 
 import { element, find } from "./dom.js";
 import { exportText, importText } from "./exchange.js";
+import { notify } from "./notice.js";
 import { describe } from "./problem.js";
 import { announce } from "./status.js";
 
 /** Some browsers read what they save a little later. */
 const SAVING_MS = 10000;
 
-/** Connects the buttons with `chat`; `notify` shows a sentence. */
-export function connectFiles(chat, notify) {
+/** Connects the buttons with `chat`. */
+export function connectFiles(chat) {
   const file = find("#import-file");
   find("#export").addEventListener("click", () => save(exportText(chat.conversations)));
   find("#import").addEventListener("click", () => file.click());

@@ -6,6 +6,7 @@ import { find } from "./dom.js";
 import { connectFiles } from "./files.js";
 import { placeIcons } from "./icons.js";
 import { Keys } from "./keys.js";
+import { connectNotice, notify } from "./notice.js";
 import { describe } from "./problem.js";
 import { Server } from "./server.js";
 import { editSettings } from "./settings_dialog.js";
@@ -14,11 +15,6 @@ import { announce } from "./status.js";
 import { openStore } from "./store.js";
 import { onTheme, switchTheme } from "./theme.js";
 import { Transcript } from "./transcript.js";
-
-function notify(sentence) {
-  find("#notice").textContent = sentence;
-  find("#notice").hidden = !sentence;
-}
 
 function connectTheme() {
   find("#theme").addEventListener("click", switchTheme);
@@ -66,13 +62,14 @@ async function showModel(chat, server) {
 async function start() {
   placeIcons();
   connectTheme();
+  connectNotice();
   const server = new Server(new Keys());
   const store = await openStore((id) => chat.reload(id));
   const chat = new Chat(server, store, await store.all());
   new Transcript(chat);
   const composer = new Composer(chat);
   new Sidebar(chat);
-  connectFiles(chat, notify);
+  connectFiles(chat);
   connectSettings(chat, server);
   announceAnswers(chat);
   connectAddress(chat);

@@ -32,7 +32,7 @@ export class MessageView {
       { class: `message ${message.role}`, "aria-label": name, tabindex: -1 },
       element("h2", { class: "author" }, name),
       this.#text,
-      element("footer", {}, this.#note, this.#versions, this.#tools),
+      element("footer", { "aria-live": "off" }, this.#note, this.#versions, this.#tools),
     );
     this.#tools.append(...this.#buttons());
   }

@@ -27,7 +27,7 @@ export class Server {
     }
   }
 
-  /** The parts of an answer as they come: {text, ending, timings}, the latter two null until they are known. */
+  /** The parts of an answer as they come: {text, ending, timings}; `ending` is "stop", "length" or, before it, null. */
   async *chat(body, signal) {
     const response = await this.#ask("v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal });
     for await (const data of eventData(response.body)) {
@@ -35,7 +35,8 @@ export class Server {
       const { error, choices, timings } = JSON.parse(data);
       if (error) throw toldProblem(error.code, error.message);
       const choice = choices?.[0];
-      yield { text: choice?.delta?.content ?? "", ending: choice?.finish_reason ?? null, timings: timings ?? null };
+      const ending = choice?.finish_reason && (choice.finish_reason === "length" ? "length" : "stop");
+      yield { text: choice?.delta?.content ?? "", ending: ending ?? null, timings: timings ?? null };
     }
     throw new Problem("The connection ended before the answer did.");
   }
