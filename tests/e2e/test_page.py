@@ -172,6 +172,8 @@ def test_answers_go_on_beside_each_other(page: ChatPage, chat: FakeChat) -> None
     page.await_answer()
     expect_that(page.texts).to_have_text(["first", "Hello from the fake."])
     expect_that(page.field).to_have_value("")
+    page.button("New conversation").click()
+    expect_that(page.field).to_have_value("a draft")
 
 
 def test_two_tabs_show_the_same(page: ChatPage, chat: FakeChat) -> None:

@@ -214,6 +214,7 @@ def test_failures_are_told_and_can_be_tried_again(
     page.button("Try again").click()
     expect_that(page.texts).to_have_text(["Hi", "Hello from the fake."])
     expect_that(alert).to_be_hidden()
+    expect_that(page.field).to_be_focused()
 
 
 def test_a_failure_in_the_middle_keeps_what_was_there(page: ChatPage, chat: FakeChat) -> None:

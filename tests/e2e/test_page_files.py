@@ -29,7 +29,7 @@ def page(browser: "Browser") -> Iterator["Page"]:
         ("[]", 'The file has no conversations: its "format" is not "pyggml conversations".'),
         (a_file().replace('"version": 1', '"version": 2'), "The file has version 2; this page reads version 1."),
         ('{"format": "pyggml conversations", "version": 1}', "conversations is not a list"),
-        (a_file(id=""), "conversations[0].id is not a text"),
+        (a_file(id="a b"), "conversations[0].id is not a name of letters, digits, - and _"),
         (a_file(title=1), "conversations[0].title is not a text"),
         (a_file(created="now"), "conversations[0].created is not a time"),
         (a_file(changed=-1), "conversations[0].changed is not a time"),

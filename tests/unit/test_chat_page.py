@@ -71,3 +71,12 @@ def test_the_policy_leaves_no_way_out() -> None:
     assert "unsafe" not in CONTENT_SECURITY_POLICY
     assert "default-src 'none'" in CONTENT_SECURITY_POLICY
     assert "trusted-types 'none'" in CONTENT_SECURITY_POLICY
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_source_can_be_read(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 250
+    assert max(map(len, lines)) <= 120
+    assert path.suffix != ".js" or lines[0].startswith("// ")
+    assert path.suffix != ".css" or lines[0].startswith("/* ")

@@ -45,9 +45,9 @@ export class Composer {
   #show() {
     const { current, running } = this.#chat;
     if (this.#conversation !== current) {
-      this.#drafts.set(this.#conversation, this.#field.value);
+      if (this.#conversation) this.#drafts.set(draftName(this.#conversation), this.#field.value);
       this.#conversation = current;
-      this.#write(this.#drafts.get(current) ?? "");
+      this.#write(this.#drafts.get(draftName(current)) ?? "");
     }
     const focused = document.activeElement;
     find("#send").hidden = Boolean(running);
@@ -60,4 +60,9 @@ export class Composer {
     this.#field.value = text;
     fitHeight(this.#field);
   }
+}
+
+/** A draft's conversation; all that have not begun yet share one. */
+function draftName({ id, messages }) {
+  return messages.length ? id : "";
 }

@@ -5,6 +5,7 @@ import { checkedSettings } from "./settings.js";
 
 const FORMAT = "pyggml conversations";
 const VERSION = 1;
+const ID = /^[\w-]{1,64}$/;
 const ROLES = ["user", "assistant"];
 const ENDINGS = ["stop", "length", "stopped", "cut"];
 
@@ -22,7 +23,9 @@ export function importText(text) {
     throw new Problem(`The file is not JSON: ${error.message}.`);
   }
   if (file?.format !== FORMAT) throw new Problem(`The file has no conversations: its "format" is not "${FORMAT}".`);
-  if (file.version !== VERSION) throw new Problem(`The file has version ${file.version}; this page reads version ${VERSION}.`);
+  if (file.version !== VERSION) {
+    throw new Problem(`The file has version ${file.version}; this page reads version ${VERSION}.`);
+  }
   check(Array.isArray(file.conversations), "conversations", "a list");
   return file.conversations.map((value, i) => conversationOf(value, `conversations[${i}]`));
 }
@@ -33,7 +36,7 @@ function check(isRight, place, wanted) {
 
 function conversationOf(value, place) {
   const { id, title, created, changed, leaf, settings, messages } = value ?? {};
-  check(isText(id), `${place}.id`, "a text");
+  check(typeof id === "string" && ID.test(id), `${place}.id`, "a name of letters, digits, - and _");
   check(typeof title === "string", `${place}.title`, "a text");
   check(isTime(created), `${place}.created`, "a time");
   check(isTime(changed), `${place}.changed`, "a time");

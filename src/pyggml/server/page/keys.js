@@ -15,7 +15,7 @@ export class Keys {
     return this.#key;
   }
 
-  /** Asks the user once for all that wait, `refused` being the key that did not do; whether there is another key now. */
+  /** Asks the user, once for all that wait; `refused` is the key that did not do. Whether there is another key now. */
   async ask(refused) {
     if (this.#key !== refused) return true;
     this.#asking ??= askUser(refused).finally(() => (this.#asking = null));

@@ -46,7 +46,8 @@ function announceAnswers(chat) {
   chat.addEventListener("end", ({ detail }) => {
     if (!detail.problem) announce(detail.message.ending === "stopped" ? "Stopped." : "The answer is complete.");
   });
-  chat.addEventListener("unkept", ({ detail }) => notify(`The browser did not keep the conversation: ${detail.reason}`));
+  const tell = ({ detail }) => notify(`The browser did not keep the conversation: ${detail.reason}`);
+  chat.addEventListener("unkept", tell);
 }
 
 async function showModel(chat, server) {

@@ -70,9 +70,10 @@ export class MessageView {
       button.disabled = isRunning || !versions[to];
       return button;
     };
+    const about = { role: "img", "aria-label": `version ${place + 1} of ${versions.length}` };
     const parts = [
       step("left", "Version before", place - 1),
-      element("span", { "aria-label": `version ${place + 1} of ${versions.length}` }, `${place + 1} / ${versions.length}`),
+      element("span", about, `${place + 1} / ${versions.length}`),
       step("right", "Version after", place + 1),
     ];
     this.#versions.replaceChildren(...(versions.length > 1 ? parts : []));
@@ -80,7 +81,8 @@ export class MessageView {
 }
 
 function toolButton(name, label, act) {
-  return element("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: act }, icon(name));
+  const about = { type: "button", class: "icon", "aria-label": label, title: label };
+  return element("button", { ...about, onclick: act }, icon(name));
 }
 
 /** How an answer ended, how long it is and how fast it came. */

@@ -1,16 +1,24 @@
 // The settings of a conversation: an object with the fields below that the user has filled in. The server has its own
 // values for the others.
 
-/** The fields: the name in the API, what they are called here, and what numbers are allowed. */
+/** The fields: the name in the API, the one here, what it is for, and what numbers are allowed. */
 export const FIELDS = [
-  { name: "system", label: "System prompt", kind: "text", help: "Told to the model before the first message." },
-  { name: "temperature", label: "Temperature", kind: "number", min: 0, max: 5, help: "Higher is more varied; 0 always takes the likeliest." },
-  { name: "top_k", label: "Top k", kind: "integer", min: 0, max: 1000000, help: "Choose among so many of the likeliest; 0: all." },
-  { name: "top_p", label: "Top p", kind: "number", min: 0, max: 1, help: "Choose among the likeliest that make up this share; 1: all." },
-  { name: "min_p", label: "Min p", kind: "number", min: 0, max: 1, help: "Leave out what is less likely than this share of the likeliest." },
-  { name: "max_tokens", label: "Longest answer", kind: "integer", min: 1, max: 10000000, help: "In tokens." },
-  { name: "seed", label: "Seed", kind: "integer", min: 0, max: 4294967294, help: "With the same seed, the same answer." },
+  { name: "system", label: "System prompt", help: "Told to the model before the first message.", kind: "text" },
+  number("temperature", "Temperature", "Higher is more varied; 0 always takes the likeliest.", 0, 5),
+  integer("top_k", "Top k", "Choose among so many of the likeliest; 0: all.", 0, 1000000),
+  number("top_p", "Top p", "Choose among the likeliest that make up this share; 1: all.", 0, 1),
+  number("min_p", "Min p", "Leave out what is less likely than this share of the likeliest.", 0, 1),
+  integer("max_tokens", "Longest answer", "In tokens.", 1, 10000000),
+  integer("seed", "Seed", "With the same seed, the same answer.", 0, 4294967294),
 ];
+
+function number(name, label, help, min, max) {
+  return { name, label, help, kind: "number", min, max };
+}
+
+function integer(name, label, help, min, max) {
+  return { name, label, help, kind: "integer", min, max };
+}
 
 const KEY = "pyggml.settings";
 

@@ -24,7 +24,7 @@ export class Sidebar {
 
   #show() {
     const newest = this.#chat.conversations.toSorted((a, b) => b.changed - a.changed);
-    const focused = this.#list.contains(document.activeElement) ? document.activeElement.closest("li").dataset.id : null;
+    const focused = this.#list.contains(document.activeElement) && document.activeElement.closest("li").dataset.id;
     this.#list.replaceChildren(...newest.map((conversation) => this.#item(conversation)));
     if (focused) this.#focus(focused);
   }
@@ -34,8 +34,10 @@ export class Sidebar {
     const isCurrent = conversation === this.#chat.current;
     const link = element("a", { href: `#${id}`, "aria-current": isCurrent ? "true" : null, title }, title);
     link.addEventListener("click", () => this.#setOpen(false));
-    const tool = (name, label, act) =>
-      element("button", { type: "button", class: "icon", "aria-label": `${label} “${title}”`, title: label, onclick: act }, icon(name));
+    const tool = (name, label, act) => {
+      const about = { type: "button", class: "icon", "aria-label": `${label} “${title}”`, title: label };
+      return element("button", { ...about, onclick: act }, icon(name));
+    };
     const item = element(
       "li",
       { "data-id": id },

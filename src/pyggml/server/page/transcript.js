@@ -33,7 +33,8 @@ export class Transcript {
     if (this.#shown !== current || running) this.#isFollowing = true;
     this.#shown = current;
     const path = pathOf(current);
-    const views = new Map(path.map((message) => [message, this.#views.get(message) ?? new MessageView(message, this.#chat)]));
+    const viewOf = (message) => this.#views.get(message) ?? new MessageView(message, this.#chat);
+    const views = new Map(path.map((message) => [message, viewOf(message)]));
     this.#views = views;
     for (const [message, view] of views) view.update(message === running?.message, versionsOf(current, message));
     this.#place([...views.values()].map((view) => view.element));
@@ -61,6 +62,7 @@ export class Transcript {
   #showPending(last) {
     const { problem, running } = this.#chat;
     const isUnanswered = !running && (problem || last?.role === "user");
+    if (!isUnanswered && document.activeElement === find("#answer")) find("#message").focus();
     find("#pending").hidden = !isUnanswered;
     find("#pending").classList.toggle("problem", Boolean(problem));
     find("#pending-text").textContent = isUnanswered ? (problem?.text ?? "This has no answer.") : "";

@@ -7,8 +7,8 @@
 //   {kind: "code", language, text}
 //   {kind: "rule"}
 //   {kind: "quote", blocks}
-//   {kind: "list", start, items}            items are {done, blocks}; start is null without numbers, done null without a box
-//   {kind: "table", alignments, header, rows}   with cells of text
+//   {kind: "list", start, items}    items are {done, blocks}; start is null without numbers, done null without a box
+//   {kind: "table", alignments, header, rows}    with cells of text
 
 import { isTable, tableAt } from "./tables.js";
 

@@ -1,14 +1,16 @@
 // Text inside a block -> a tree: code, emphasis, links, line breaks. After CommonMark and GitHub's extensions.
 //
-// A node is a string, or {kind, children} with kind em, strong, del or link (which has an address), {kind: "code", text}
-// or {kind: "br"}. Everything here takes time in proportion to the text, whatever the text is.
+// A node is a string, or {kind, children} with kind em, strong, del or link (which has an address too),
+// {kind: "code", text} or {kind: "br"}. Everything here takes time in proportion to the text, whatever the text is.
 
 import { safeAddress } from "./links.js";
 
 /** Emphasis that lies deeper, and longer runs of its marks, are shown as they were written. */
 const MAX_DEPTH = 16;
 const MAX_RUN = 6;
-const LINK = /(!?)\[((?:[^[\]\\]|\\.|\[[^[\]]{0,200}\]){0,1000})\]\(\s*<?([^\s<>()]*(?:\([^\s()]*\)[^\s<>()]*){0,8})>?(?:\s+"[^"]{0,200}")?\s*\)/y;
+const LABEL = /(!?)\[((?:[^[\]\\]|\\.|\[[^[\]]{0,200}\]){0,1000})\]/.source;
+const TARGET = /\(\s*<?([^\s<>()]*(?:\([^\s()]*\)[^\s<>()]*){0,8})>?(?:\s+"[^"]{0,200}")?\s*\)/.source;
+const LINK = new RegExp(LABEL + TARGET, "y");
 const ADDRESS = /<?(https?:\/\/[^\s<>"'`|]+|mailto:[^\s<>"'`|]+)>?/y;
 const ESCAPED = /\\([!-/:-@[-`{-~])/y;
 const DELIMITERS = /\*+|_+|~~/y;
@@ -46,7 +48,8 @@ function pieceAt(text, at) {
     const link = linkOf(found);
     if (link) return [link, at + found[0].length];
   }
-  if ((first === "<" || ((first === "h" || first === "m") && !WORD.test(text[at - 1] ?? ""))) && (found = match(ADDRESS))) {
+  const isWordStart = (first === "h" || first === "m") && !WORD.test(text[at - 1] ?? "");
+  if ((first === "<" || isWordStart) && (found = match(ADDRESS))) {
     const [link, length] = addressOf(found, first === "<");
     if (link) return [link, at + length];
   }

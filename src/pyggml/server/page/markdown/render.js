@@ -35,7 +35,8 @@ function tableElement({ alignments, header, rows }) {
   const head = element("thead", {}, row(header, "th"));
   const body = element("tbody", {}, ...rows.map((cells) => row(cells, "td")));
   // A wide table scrolls by itself, with the keyboard too.
-  return element("div", { class: "table", tabindex: 0, role: "group", "aria-label": "table" }, element("table", {}, head, body));
+  const about = { class: "table", tabindex: 0, role: "group", "aria-label": "table" };
+  return element("div", about, element("table", {}, head, body));
 }
 
 function inline(text) {
