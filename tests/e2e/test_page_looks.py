@@ -72,6 +72,7 @@ def test_a_phone_needs_no_scrolling_sideways(browser: "Browser", chat: FakeChat,
         page.button("Conversations").click()
         expect_that(page.page.get_by_role("navigation")).to_be_visible()
         expect_that(page.button("Close the list")).to_be_focused()
+        expect_that(page.page.locator("main")).to_have_js_property("inert", True)
         assert page.width_needed() == PHONE["width"]
         page.page.keyboard.press("Escape")
         expect_that(page.page.get_by_role("navigation")).to_be_hidden()
@@ -87,6 +88,12 @@ def test_a_phone_needs_no_scrolling_sideways(browser: "Browser", chat: FakeChat,
         page.button("New conversation").click()
         expect_that(page.page.get_by_role("navigation")).to_be_hidden()
         expect_that(page.messages).to_have_count(0)
+        page.button("Conversations").click()
+        page.page.touchscreen.tap(350, 400)
+        expect_that(page.page.get_by_role("navigation")).to_be_hidden()
+        page.button("Conversations").click()
+        page.page.set_viewport_size({"width": 1200, "height": 700})
+        expect_that(page.page.locator("main")).to_have_js_property("inert", False)
 
 
 def test_buttons_are_large_enough_for_fingers(browser: "Browser", chat: FakeChat) -> None:

@@ -4,6 +4,8 @@ import { confirm } from "./dialogs.js";
 import { element, find } from "./dom.js";
 import { icon } from "./icons.js";
 
+const NARROW = matchMedia("(max-width: 52rem)");
+
 /** Shows the conversations of `chat`, those that changed last first. */
 export class Sidebar {
   #chat;
@@ -19,7 +21,11 @@ export class Sidebar {
     find("#sidebar").addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.#isOpen()) this.#setOpen(false);
     });
-    find("main").addEventListener("pointerdown", () => this.#isOpen() && this.#setOpen(false));
+    document.addEventListener("pointerdown", ({ target }) => {
+      if (!find("#sidebar").contains(target)) this.#setOpen(false);
+    });
+    // A window that has become wide shows both.
+    NARROW.addEventListener("change", () => this.#setOpen(false));
   }
 
   #show() {
@@ -95,6 +101,7 @@ export class Sidebar {
     if (this.#isOpen() === isOpen) return;
     this.#opener.setAttribute("aria-expanded", isOpen);
     document.body.classList.toggle("sidebar-open", isOpen);
+    find("main").inert = isOpen;
     if (isOpen) find("#close-sidebar").focus();
     else this.#opener.focus();
   }
