@@ -1,5 +1,6 @@
 """What the tests of the chat page do with it, and what each of them checks beside its own matter."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,13 @@ class ChatPage:
         """Wait until nothing is being written."""
         expect_that(self.messages.last).to_have_attribute("aria-busy", "false")
         expect_that(self.button("Send")).to_be_visible()
+
+    def await_truth(self, script: str) -> None:
+        """Wait until a function of JavaScript, which may be asynchronous, returns something true."""
+        deadline = time.monotonic() + 20
+        while not self.page.evaluate(script):
+            assert time.monotonic() < deadline, script
+            self.page.wait_for_timeout(50)
 
     def width_needed(self) -> int:
         """How wide the document is, in pixels."""

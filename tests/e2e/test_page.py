@@ -12,6 +12,13 @@ from tests.e2e.page_driver import ChatPage, another_tab, opened
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+#: Whether the browser keeps an answer that has begun.
+KEPT = """async () => {
+    const { openStore } = await import("/page/store.js");
+    const [conversation] = await (await openStore(() => {})).all();
+    return conversation?.messages.at(-1).content === "Hello from";
+}"""
+
 
 @pytest.fixture
 def chat() -> Iterator[FakeChat]:
@@ -153,7 +160,7 @@ def test_a_reload_in_the_middle_keeps_what_was_there(page: ChatPage, chat: FakeC
     page.field.fill("Hi")
     page.field.press("Enter")
     expect_that(page.texts.last).to_have_text("Hello from")
-    page.page.wait_for_timeout(1200)
+    page.await_truth(KEPT)
     page.page.reload()
     expect_that(page.texts).to_have_text(["Hi", "Hello from"])
     expect_that(page.messages.last.locator(".note")).to_contain_text("The answer was cut off.")
@@ -208,7 +215,7 @@ def test_code_is_copied(page: ChatPage, chat: FakeChat) -> None:
     expect_that(page.status).to_have_text("Copied.")
     assert page.page.evaluate("navigator.clipboard.readText()") == "print(1)"
     page.messages.last.get_by_role("button", name="Copy", exact=True).click()
-    page.page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('```python')")
+    page.await_truth("async () => (await navigator.clipboard.readText()).startsWith('```python')")
 
 
 def test_a_model_cannot_bring_markup_into_the_page(page: ChatPage, chat: FakeChat) -> None:
