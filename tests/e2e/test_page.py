@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyggml.server.errors import ApiError
 from tests.e2e.browsing import expect_that
 from tests.e2e.fake_chat_server import FakeChat, fake_chat
 from tests.e2e.page_driver import ChatPage, another_tab, opened
@@ -129,8 +130,24 @@ def test_editing_an_answer_changes_what_the_model_is_told(page: ChatPage, chat: 
     page.button("Keep").click()
     expect_that(page.texts).to_have_text(["one", "I said this."])
     assert len(chat.requests) == 1
+    expect_that(page.messages.last.locator(".note")).to_have_text("Edited by you.")
     page.ask("two")
     assert chat.requests[1]["messages"][1] == {"role": "assistant", "content": "I said **this**."}
+
+
+def test_going_on_with_an_answer(page: ChatPage, chat: FakeChat) -> None:
+    chat.finish_reason = "length"
+    page.ask("Hi")
+    chat.failure = ApiError(503, "full")
+    page.button("Go on").click()
+    expect_that(page.page.locator("#pending")).to_contain_text("full")
+    expect_that(page.texts).to_have_text(["Hi", "Hello from the fake."])
+    chat.failure, chat.finish_reason, chat.pieces = None, "stop", [" And", " more."]
+    page.button("Try again").click()
+    expect_that(page.texts).to_have_text(["Hi", "Hello from the fake. And more."])
+    assert chat.requests[2]["messages"][1] == {"role": "assistant", "content": "Hello from the fake."}
+    expect_that(page.messages.last.locator(".note")).to_have_text("6 tokens, 42.5 tokens/s")
+    expect_that(page.button("Go on")).to_be_hidden()
 
 
 def test_a_cancelled_edit_changes_nothing(page: ChatPage, chat: FakeChat) -> None:

@@ -32,7 +32,7 @@ export class Chat extends EventTarget {
     return this.#answers.get(this.current.id);
   }
 
-  /** Why the open conversation has no answer, {text, parent}; undefined if nothing went wrong. */
+  /** Why the open conversation has no answer, {text, again}; undefined if nothing went wrong. */
   get problem() {
     return this.#problems.get(this.current.id);
   }
@@ -58,7 +58,7 @@ export class Chat extends EventTarget {
   /** Put a text of the user's in an answer's place; the answer stays as another version. */
   async rewrite(message, text) {
     const { model } = message;
-    addMessage(this.current, message.parent, "assistant", text, { model, timings: null, ending: "stop" });
+    addMessage(this.current, message.parent, "assistant", text, { model, timings: null, ending: "edited" });
     await this.#changed(this.current);
   }
 
@@ -69,7 +69,15 @@ export class Chat extends EventTarget {
 
   /** Answer to the message that has no answer: after a problem, or after the page was left. */
   async answer() {
-    await this.#answer(this.current, this.problem?.parent ?? this.current.leaf);
+    if (this.problem) await this.problem.again();
+    else await this.#answer(this.current, this.current.leaf);
+  }
+
+  /** Write on at an answer that is the last message. */
+  async goOn(message) {
+    if (this.running) return;
+    const path = pathOf(this.current);
+    await this.#write(this.current, message, { path, before: message.parent, again: () => this.goOn(message) });
   }
 
   /** End the answer that is being written; what is there stays. */
@@ -144,32 +152,41 @@ export class Chat extends EventTarget {
   async #answer(conversation, parent) {
     if (this.#answers.has(conversation.id)) return;
     const before = conversation.leaf;
-    const request = chatRequest(pathOf(conversation, parent), conversation.settings);
+    const path = pathOf(conversation, parent);
     const about = { model: this.modelName, timings: null, ending: null };
     const message = addMessage(conversation, parent, "assistant", "", about);
-    const abort = new AbortController();
-    const answer = { message, abort, timer: null };
+    await this.#write(conversation, message, { path, before, again: () => this.#answer(conversation, parent) });
+  }
+
+  /**
+   * Have the server write what comes after the messages of a path, into `message`. If nothing comes, the message is
+   * taken away, and `before` is the last one again; `again` does all this once more.
+   */
+  async #write(conversation, message, { path, before, again }) {
+    const answer = { message, abort: new AbortController(), timer: null };
     this.#answers.set(conversation.id, answer);
     this.#problems.delete(conversation.id);
     this.#tell("conversation");
     this.#tell("list");
     try {
-      await this.#grow(conversation, message, request, abort.signal);
+      await this.#grow(conversation, message, chatRequest(path, conversation.settings), answer.abort.signal);
     } catch (error) {
-      message.ending = abort.signal.aborted ? "stopped" : "cut";
-      if (!abort.signal.aborted) this.#problems.set(conversation.id, { text: describe(error), parent });
+      const isStopped = answer.abort.signal.aborted;
+      message.ending = isStopped ? "stopped" : "cut";
+      if (!isStopped) this.#problems.set(conversation.id, { text: describe(error), again });
     }
     clearTimeout(answer.timer);
     this.#answers.delete(conversation.id);
     if (!message.content) removeMessage(conversation, message, before);
-    if (this.conversations.includes(conversation)) await this.#changed(conversation);
+    await this.#changed(conversation);
     this.#tell("end", { conversation, message, problem: this.#problems.get(conversation.id) });
   }
 
   async #grow(conversation, message, request, signal) {
+    const n_before = message.timings?.predicted_n ?? 0;
     for await (const { text, ending, timings } of this.#server.chat(request, signal)) {
       message.content += text;
-      message.timings = timings ?? message.timings;
+      if (timings) message.timings = { ...timings, predicted_n: n_before + timings.predicted_n };
       message.ending = ending ?? message.ending;
       if (conversation === this.current) this.#tell("answer", { message });
       if (text) this.#keepSoon(conversation);
@@ -186,6 +203,7 @@ export class Chat extends EventTarget {
   }
 
   async #changed(conversation) {
+    if (!this.conversations.includes(conversation)) return;
     if (conversation === this.current) this.#tell("conversation");
     this.#tell("list");
     await this.#keep(conversation);

@@ -4,7 +4,7 @@
 // settings.js, times are milliseconds since 1970.
 // A message is {id, parent, role, content, created}: `parent` is the message it follows, null for the first ones.
 // An assistant's message also has `model`, `timings` (llama-server's, or null), and `ending`: "stop", "length",
-// "stopped" by the user, "cut" by an error, or null while it grows.
+// "stopped" or "edited" by the user, "cut" by an error, or null while it grows.
 
 const TITLE_LENGTH = 60;
 

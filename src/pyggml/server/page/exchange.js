@@ -7,7 +7,7 @@ const FORMAT = "pyggml conversations";
 const VERSION = 1;
 const ID = /^[\w-]{1,64}$/;
 const ROLES = ["user", "assistant"];
-const ENDINGS = ["stop", "length", "stopped", "cut"];
+const ENDINGS = ["stop", "length", "stopped", "edited", "cut"];
 
 /** The text of a file with these conversations. */
 export function exportText(conversations) {

@@ -13,6 +13,7 @@ const LINES = {
   copy: "M9 9h10v11H9zM15 5H5v11",
   edit: "M5 19l1-4L16.5 4.5l3 3L9 18z",
   again: "M19 12a7 7 0 1 1-2.3-5.2M19 4v4h-4",
+  on: "M5 12h13M13 6l6 6l-6 6",
   trash: "M5 7h14M10 7V4.5h4V7M7 7l1 13h8l1-13",
   left: "M14 6l-6 6l6 6",
   right: "M10 6l6 6l-6 6",

@@ -9,6 +9,7 @@ import { openEditor } from "./message_editor.js";
 const ENDINGS = {
   length: "The answer has reached its longest length.",
   stopped: "Stopped.",
+  edited: "Edited by you.",
   cut: "The answer was cut off.",
 };
 
@@ -19,6 +20,7 @@ export class MessageView {
   #isRunning = false;
   #text = element("div", { class: "text" });
   #note = element("p", { class: "note" });
+  #goOn = toolButton("on", "Go on", () => this.#chat.goOn(this.#message));
   #versions = element("span", { class: "versions" });
   #tools = element("div", { class: "tools" });
   #markdown = new LiveMarkdown(this.#text);
@@ -38,11 +40,12 @@ export class MessageView {
   }
 
   /** Show the message as it is now; `versions` are those that could stand in its place. */
-  update(isRunning, versions) {
+  update(isRunning, isLast, versions) {
     this.element.setAttribute("aria-busy", isRunning);
     this.#isRunning = isRunning;
     this.grow();
     this.#tools.hidden = isRunning;
+    this.#goOn.hidden = !isLast || this.#message.ending === "stop";
     this.#showVersions(versions, isRunning);
   }
 
@@ -59,8 +62,8 @@ export class MessageView {
     const copy = toolButton("copy", "Copy", () => copyText(this.#message.content, copy));
     const edit = toolButton("edit", "Edit", () => openEditor(this.element, this.#message, edit, this.#chat));
     const again = toolButton("again", "Answer again", () => this.#chat.regenerate(this.#message));
-    for (const button of [edit, again]) button.classList.add("change");
-    return this.#message.role === "user" ? [copy, edit] : [copy, edit, again];
+    for (const button of [edit, again, this.#goOn]) button.classList.add("change");
+    return this.#message.role === "user" ? [copy, edit] : [copy, edit, again, this.#goOn];
   }
 
   #showVersions(versions, isRunning) {

@@ -36,7 +36,9 @@ export class Transcript {
     const viewOf = (message) => this.#views.get(message) ?? new MessageView(message, this.#chat);
     const views = new Map(path.map((message) => [message, viewOf(message)]));
     this.#views = views;
-    for (const [message, view] of views) view.update(message === running?.message, versionsOf(current, message));
+    for (const [message, view] of views) {
+      view.update(message === running?.message, message === path.at(-1), versionsOf(current, message));
+    }
     this.#place([...views.values()].map((view) => view.element));
     find("#log").classList.toggle("answering", Boolean(running));
     find("#welcome").hidden = path.length > 0;
