@@ -47,6 +47,15 @@ class ContextError(PyggmlError):
     """A prompt, or a prompt with its answer, that does not fit into the context."""
 
 
+class PromptTooLongError(ContextError):
+    """A prompt of more tokens than the context takes."""
+
+    def __init__(self, message: str, n_tokens: int, n_ctx: int) -> None:
+        super().__init__(message)
+        self.n_tokens = n_tokens
+        self.n_ctx = n_ctx
+
+
 class SessionFileError(PyggmlError):
     """A saved session that is damaged, or of another model or cache format."""
 
