@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from pyggml.cli.escapes import process_escapes
+from pyggml.cli.serve_options import EndpointOptions
 from pyggml.cli.text_options import InteractionOptions, PromptOptions
 from pyggml.errors import UsageError
 
@@ -19,7 +20,7 @@ def read_system_prompt(options: PromptOptions) -> str | None:
     return _choose("-sys", options.system_prompt, "-sysf", options.system_prompt_file)
 
 
-def template_choice(options: InteractionOptions) -> str | None:
+def template_choice(options: InteractionOptions | EndpointOptions) -> str | None:
     """Give what --chat-template says, or the text of --chat-template-file. Raises UsageError."""
     return _choose(
         "--chat-template", options.chat_template, "--chat-template-file", options.chat_template_file, strip=False

@@ -170,6 +170,11 @@ class Scheduler:
         return [slot.state() for slot in self._slots]
 
     @property
+    def n_slots(self) -> int:
+        """Requests that run together."""
+        return len(self._slots)
+
+    @property
     def n_waiting(self) -> int:
         """Requests without a slot."""
         return len(self._queue)
