@@ -43,6 +43,10 @@ class SamplingError(UsageError):
     """A sampling option outside its range."""
 
 
+class GrammarError(UsageError):
+    """A grammar or JSON schema that cannot be enforced, or that leaves no way to go on."""
+
+
 class ContextError(PyggmlError):
     """A prompt, or a prompt with its answer, that does not fit into the context."""
 
