@@ -7,16 +7,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pyggml import __version__
 from pyggml.server import (
+    chat,
     completion,
     embedding,
     health,
     infill,
+    messages,
     metrics,
     models,
     openai_completion,
+    responses,
     slots,
     tokens,
 )
+from pyggml.server.anthropic_errors import AnthropicErrors
 from pyggml.server.auth import KeyCheck
 from pyggml.server.cors import Cors
 from pyggml.server.errors import add_error_handlers
@@ -35,6 +39,9 @@ _ROUTERS = (
     infill.router,
     tokens.router,
     embedding.router,
+    chat.router,
+    responses.router,
+    messages.router,
 )
 _CLIENT_CLOSED_REQUEST = 499
 
@@ -68,6 +75,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(TransferLimits, max_body=options.max_body, seconds=options.client_seconds)
     app.add_middleware(KeyCheck, keys=options.api_keys)
     app.add_middleware(Cors, options=options.cors)
+    app.add_middleware(AnthropicErrors)
     app.add_middleware(RequestLog)
     app.add_exception_handler(ClientLeftError, _client_left)
     add_error_handlers(app)

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from pyggml.engine import DoneEvent, Event, GenerationRequest, PromptEvent, StartEvent, TextEvent
-from pyggml.errors import UsageError
 from pyggml.server.answering import respond
 from pyggml.server.fields import GenerationFields, lifted
 from pyggml.server.probabilities import probabilities_json
@@ -15,6 +14,7 @@ from pyggml.server.prompts import AnyPrompt, prompts_of, tokens_of
 from pyggml.server.service import Service, service_of
 from pyggml.server.settings import settings_json
 from pyggml.server.streaming import data
+from pyggml.server.structure import StructureFields, constrained
 from pyggml.server.timings import timings_json
 from pyggml.server.worker import read_prompt
 
@@ -22,18 +22,15 @@ router = APIRouter(tags=["completion"])
 _STOP_TYPES = {"eos": "eos", "stop": "word", "length": "limit", "context": "limit"}
 
 
-class CompletionFields(GenerationFields):
+class CompletionFields(GenerationFields, StructureFields):
     """What /completion and its relatives take beside the prompt."""
 
     response_fields: list[str] = Field(default_factory=list)
-    grammar: str = ""
-    json_schema: Any = None
 
-    def check_structure(self) -> None:
-        """Raises UsageError for answers that would have to obey a grammar."""
-        for name in ("grammar", "json_schema"):
-            if getattr(self, name):
-                raise UsageError(f"{name}: this server cannot enforce one; leave it out")
+    def requests(self, service: Service, prompts: Sequence[Sequence[int]]) -> list[GenerationRequest]:
+        """See `GenerationFields.requests`. Raises GrammarError, too."""
+        constraint = self.constraint(service.grammars)
+        return constrained(super().requests(service, prompts), constraint)
 
 
 class CompletionRequest(CompletionFields):
@@ -43,7 +40,6 @@ class CompletionRequest(CompletionFields):
 
     def to_requests(self, service: Service) -> list[GenerationRequest]:
         """What the scheduler is asked for. Raises UsageError, SamplingError."""
-        self.check_structure()
         prompts = [tokens_of(service.model, prompt) for prompt in prompts_of(self.prompt)]
         return self.requests(service, prompts)
 
@@ -166,6 +162,6 @@ class NativeFormat:
 @router.post("/completions", response_model=None)
 async def complete(body: CompletionRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Continue prompts."""
-    requests = await read_prompt(client, lambda: body.to_requests(service))
+    requests = await read_prompt(client, lambda: body.to_requests(service), is_slow=body.has_structure)
     form = NativeFormat(service, body, requests)
     return await respond(client, service, requests, form, stream=body.stream, ping_seconds=body.ping_seconds(service))

@@ -38,7 +38,6 @@ class InfillRequest(CompletionFields):
 
     def to_requests(self, service: Service) -> list[GenerationRequest]:
         """What the scheduler is asked for. Raises ApiError, UsageError, SamplingError."""
-        self.check_structure()
         return self.requests(service, [self._tokens(service)])
 
     def _tokens(self, service: Service) -> list[int]:
@@ -86,6 +85,6 @@ def _files(tokenizer: Tokenizer, files: Sequence[File]) -> list[int]:
 @router.post("/infill", response_model=None)
 async def infill(body: InfillRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Fill a gap."""
-    requests = await read_prompt(client, lambda: body.to_requests(service))
+    requests = await read_prompt(client, lambda: body.to_requests(service), is_slow=body.has_structure)
     form = NativeFormat(service, body, requests)
     return await respond(client, service, requests, form, stream=body.stream, ping_seconds=body.ping_seconds(service))

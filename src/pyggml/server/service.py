@@ -11,6 +11,7 @@ from fastapi import Request
 
 from pyggml.chat import ChatTemplate
 from pyggml.engine import Pooling, Scheduler
+from pyggml.grammar import Grammars
 from pyggml.model import Model
 from pyggml.quantize import FILE_TYPES
 from pyggml.server.cors import CorsOptions
@@ -73,6 +74,11 @@ class Service:
     options: ServerOptions = field(default_factory=ServerOptions)
     started: float = field(default_factory=time.time)
     """Unix time."""
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """Grammars for the model's answers."""
+        return Grammars(self.model.tokenizer)
 
     @property
     def name(self) -> str:

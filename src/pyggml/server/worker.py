@@ -13,7 +13,10 @@ Result = TypeVar("Result")
 _LONG_BODY = 16384
 
 
-async def read_prompt(client: Request, function: Callable[[], Result]) -> Result:
-    """What a function makes of the request's body: at once if that is short, else on another thread."""
+async def read_prompt(client: Request, function: Callable[[], Result], *, is_slow: bool = False) -> Result:
+    """What a function makes of the request's body: at once if that is short, else on another thread.
+
+    A grammar `is_slow`, however short: the first one of a model takes seconds.
+    """
     is_long = len(await client.body()) >= _LONG_BODY
-    return await asyncio.to_thread(function) if is_long else function()
+    return await asyncio.to_thread(function) if is_long or is_slow else function()
