@@ -50,7 +50,6 @@ class ServeOptions:
 def run_server(options: ServeOptions) -> None:
     """Load the model and serve it until a signal comes. Raises PyggmlError."""
     _check(options)
-    from pyggml.server.listening import addresses, release
     from pyggml.server.running import serve
     from pyggml.server.service import Service
 
@@ -59,7 +58,7 @@ def run_server(options: ServeOptions) -> None:
         console.warn(warning)
     listening = _listening(options.listen, options.transfer)
     keys = _keys(options.listen)
-    sockets = listening.bind()
+    listeners = listening.bind()
     try:
         with server_log(options.log.log_format, options.log.log_file):
             path = locate_model(options.source)
@@ -70,14 +69,14 @@ def run_server(options: ServeOptions) -> None:
             server_options = _server_options(options, model, keys)
             scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, options.capacity.queue_size))
             scheduler.start()
-            places = ", ".join(addresses(sockets, encrypted=listening.ssl_key_file is not None))
+            places = ", ".join(listeners.addresses(encrypted=listening.ssl_key_file is not None))
             console.remark(
                 f"{path.name} loaded in {loaded.seconds:.1f} s: {n_slots} requests at a time,"
                 f" {model.n_ctx} tokens each at most; listening at {places}"
             )
-            serve(Service(model, scheduler, server_options), listening, sockets)
+            serve(Service(model, scheduler, server_options), listening, listeners.sockets)
     finally:
-        release(sockets)
+        listeners.close()
 
 
 def _check(options: ServeOptions) -> None:

@@ -4,8 +4,6 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,20 +28,20 @@ class Listening:
     n_threads: int = 4
     """Threads that read long prompts."""
 
-    def bind(self) -> list[socket.socket]:
+    def bind(self) -> "Listeners":
         """Take the addresses. Raises UsageError for one that cannot be taken."""
-        sockets: list[socket.socket] = []
+        listeners = Listeners()
         for host in self.hosts:
             try:
-                sockets.append(_unix_socket(Path(host)) if host.endswith(".sock") else self._socket(host))
+                listeners.add(_unix_socket(Path(host)) if host.endswith(".sock") else self._socket(host))
             except OSError as error:
-                release(sockets)
+                listeners.close()
                 place = host if host.endswith(".sock") else f"{host}:{self.port}"
                 reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
                 raise UsageError(
                     f"--host: nothing can listen at {place}: {reason}; choose another address or --port"
                 ) from error
-        return sockets
+        return listeners
 
     def _socket(self, host: str) -> socket.socket:
         (family, kind, _, _, address), *_ = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
@@ -79,25 +77,35 @@ def _unix_socket(path: Path) -> socket.socket:
     return listener
 
 
-def release(sockets: Sequence[socket.socket]) -> None:
-    """Give the addresses back."""
-    for each in sockets:
-        name = each.getsockname() if each.fileno() >= 0 else None
-        each.close()
-        if isinstance(name, str) and name:
-            with suppress(OSError):
-                Path(name).unlink()
+class Listeners:
+    """Addresses that were taken."""
 
+    def __init__(self) -> None:
+        self.sockets: list[socket.socket] = []
+        self._paths: list[Path] = []
 
-def addresses(sockets: Sequence[socket.socket], *, encrypted: bool) -> list[str]:
-    """What clients may be told: URLs, and the paths of unix sockets."""
-    scheme = "https" if encrypted else "http"
-    shown = []
-    for each in sockets:
-        name = each.getsockname()
+    def add(self, listener: socket.socket) -> None:
+        """Take over a socket."""
+        self.sockets.append(listener)
+        name = listener.getsockname()
         if isinstance(name, str):
-            shown.append(name)
-        else:
-            host = f"[{name[0]}]" if each.family == socket.AF_INET6 else name[0]
-            shown.append(f"{scheme}://{host}:{name[1]}")
-    return shown
+            self._paths.append(Path(name))
+
+    def addresses(self, *, encrypted: bool) -> list[str]:
+        """What clients may be told: URLs, and the paths of unix sockets."""
+        return [_address(each, "https" if encrypted else "http") for each in self.sockets]
+
+    def close(self) -> None:
+        """Give the addresses back."""
+        for each in self.sockets:
+            each.close()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+
+
+def _address(listener: socket.socket, scheme: str) -> str:
+    name = listener.getsockname()
+    if isinstance(name, str):
+        return name
+    host = f"[{name[0]}]" if listener.family == socket.AF_INET6 else name[0]
+    return f"{scheme}://{host}:{name[1]}"
