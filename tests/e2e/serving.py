@@ -41,10 +41,12 @@ class Served:
 
 
 @contextmanager
-def served(options: ServerOptions | None = None, *, n_ctx: int = 512, n_slots: int = 4) -> Iterator[Served]:
+def served(
+    options: ServerOptions | None = None, *, n_ctx: int = 512, n_slots: int = 4, n_queue: int = 16
+) -> Iterator[Served]:
     """Serve until the block is left; then all pages of the cache must be free or held by idle contexts."""
     model = pyggml.load(pyggml.demo_model(), n_ctx=n_ctx, n_cache=n_ctx * n_slots, n_sequences=n_slots, n_ubatch=64)
-    scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, 16))
+    scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, n_queue))
     scheduler.start()
     service = Service(model, scheduler, options or ServerOptions())
     listener = socket.create_server(("127.0.0.1", 0))

@@ -50,7 +50,6 @@ def test_stop_strings_are_held_back(server: Served) -> None:
         ({"prompt": [999999]}, "token 999999 is not in the vocabulary"),
         ({"prompt": "a", "top_k": 2**40}, "top_k is 1099511627776"),
         ({"prompt": "a", "id_slot": 9}, "slot 9 does not exist"),
-        ({"prompt": "a " * 2000}, "the prompt is too long"),
     ],
 )
 def test_bad_requests_name_the_field(server: Served, body: dict[str, Any], message: str) -> None:
@@ -58,6 +57,14 @@ def test_bad_requests_name_the_field(server: Served, body: dict[str, Any], messa
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["type"]) == (400, 400, "invalid_request_error")
     assert message in error["message"]
+
+
+def test_a_prompt_that_is_too_long(server: Served) -> None:
+    response = server.post("/completion", prompt="a " * 600)
+    error = response.json()["error"]
+    assert (response.status_code, error["type"]) == (400, "exceed_context_size_error")
+    assert (error["n_prompt_tokens"], error["n_ctx"]) == (601, 512)
+    assert "the prompt is too long: 601 tokens" in error["message"]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"1", b'{"prompt": "\xff"}', b""])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from threading import Event as Flag
 
 import pytest
@@ -17,7 +18,14 @@ from pyggml.engine import (
     TaskEvent,
     TextEvent,
 )
-from pyggml.errors import ContextError, QueueFullError, StoppedError, UsageError
+from pyggml.errors import (
+    ContextError,
+    PromptTooLongError,
+    QueueFullError,
+    SessionFileError,
+    StoppedError,
+    UsageError,
+)
 from pyggml.model import Model
 
 STORY = "Ravi was a curious boy who lived near the lighthouse. The sky was gray and quiet."
@@ -185,3 +193,46 @@ def test_pages_run_out_and_nobody_notices(model: Model, scheduler: Scheduler) ->
         scheduler.forget_all()
         alone.append(list(scheduler.generate(request)))
     assert [answer_of(events) for events in tight] == [answer_of(events) for events in alone]
+
+
+def test_slots_are_saved_restored_and_erased(model: Model, scheduler: Scheduler, tmp_path: Path) -> None:
+    request = replace(request_for(model, STORY), slot=1)
+    first = list(scheduler.generate(request))
+    n_kept = len(request.tokens) + 12 - 1
+    path = tmp_path / "slot.bin"
+    n_saved, n_written = scheduler.save_slot(1, path, model.fingerprint).result(10)
+    assert (n_saved, n_written) == (n_kept, path.stat().st_size)
+    assert scheduler.save_slot(2, tmp_path / "empty.bin", model.fingerprint).result(10)[0] == 0
+    assert scheduler.erase_slot(1).result(10) == n_kept
+    assert scheduler.erase_slot(1).result(10) == 0
+    assert n_cached(list(scheduler.generate(replace(request, reuse=True)))) == 0
+    scheduler.forget_all()
+    assert scheduler.restore_slot(2, path, model.fingerprint).result(10) == (n_saved, n_written)
+    again = list(scheduler.generate(request))
+    assert n_cached(again) == len(request.tokens) - 1
+    assert answer_of(again) == answer_of(first)
+
+
+def test_a_busy_slot_is_saved_when_it_is_idle(model: Model, scheduler: Scheduler, tmp_path: Path) -> None:
+    recorder = Recorder()
+    scheduler.submit(replace(request_for(model, "Hello", 40), slot=0, sampling=ENDLESS), recorder)
+    assert recorder.has_begun.wait(10)
+    n_saved, _ = scheduler.save_slot(0, tmp_path / "slot.bin", model.fingerprint).result(60)
+    assert recorder.is_over.is_set()
+    assert n_saved == len(model.tokenize("Hello")) + 40 - 1
+
+
+def test_slots_that_cannot_be_restored(model: Model, scheduler: Scheduler, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="slot 4 does not exist"):
+        scheduler.save_slot(4, tmp_path / "slot.bin", model.fingerprint)
+    with pytest.raises(SessionFileError, match="cannot be read"):
+        scheduler.restore_slot(0, tmp_path / "none.bin", model.fingerprint).result(10)
+    scheduler.save_slot(0, tmp_path / "slot.bin", "another model").result(10)
+    with pytest.raises(SessionFileError, match="saved with another model"):
+        scheduler.restore_slot(0, tmp_path / "slot.bin", model.fingerprint).result(10)
+
+
+def test_a_prompt_that_is_too_long_says_by_how_much(scheduler: Scheduler) -> None:
+    with pytest.raises(PromptTooLongError, match="300 tokens, and the context holds 256") as caught:
+        scheduler.submit(GenerationRequest(tokens=(1,) * 300), lambda _: None)
+    assert (caught.value.n_tokens, caught.value.n_ctx) == (300, 256)

@@ -4,10 +4,18 @@ from typing import Any
 
 import click
 
+from pyggml.cli.ignored_options import explain_ignored, ignored_server_options
 from pyggml.cli.model_options import LoadOptions, ModelOptions, model_options, take
 from pyggml.cli.sampling_options import sampling_options, take_sampling
 from pyggml.cli.sections import SectionCommand, debug_option
-from pyggml.cli.serve_options import CapacityOptions, EndpointOptions, ListenOptions, serve_options
+from pyggml.cli.serve_options import (
+    CapacityOptions,
+    EndpointOptions,
+    ListenOptions,
+    LogOptions,
+    TransferOptions,
+    serve_options,
+)
 
 
 @click.command(
@@ -16,6 +24,7 @@ from pyggml.cli.serve_options import CapacityOptions, EndpointOptions, ListenOpt
 @model_options
 @serve_options
 @sampling_options
+@ignored_server_options
 @debug_option
 def serve_command(**values: Any) -> None:
     """Serve the APIs of llama-server and OpenAI over HTTP.
@@ -35,8 +44,11 @@ def serve_command(**values: Any) -> None:
             take(ModelOptions, values),
             take(LoadOptions, values),
             take(ListenOptions, values),
+            take(TransferOptions, values),
             take(CapacityOptions, values),
             take(EndpointOptions, values),
+            take(LogOptions, values),
             take_sampling(values, escape=True),
+            tuple(explain_ignored(values)),
         )
     )

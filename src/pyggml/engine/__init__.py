@@ -2,6 +2,7 @@
 
 from pyggml.engine.constraint import Constraint
 from pyggml.engine.counters import Counters
+from pyggml.engine.embedding import POOLINGS, Pooling, Vectors, normalized
 from pyggml.engine.engine import Engine, Part
 from pyggml.engine.events import (
     DoneEvent,
@@ -22,6 +23,7 @@ from pyggml.engine.slots import SlotState
 from pyggml.engine.task import GenerationRequest, Listener, Task
 
 __all__ = [
+    "POOLINGS",
     "Constraint",
     "Counters",
     "DoneEvent",
@@ -32,6 +34,7 @@ __all__ = [
     "GenerationRequest",
     "Listener",
     "Part",
+    "Pooling",
     "PromptEvent",
     "Reason",
     "Scheduler",
@@ -44,4 +47,6 @@ __all__ = [
     "TextEvent",
     "Timings",
     "TokenProbabilities",
+    "Vectors",
+    "normalized",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.engine.events import Reason, TextEvent
+from pyggml.engine.lines import LineLimits
 from pyggml.engine.options import GenerationOptions
 from pyggml.engine.stopping import StopStrings
 from pyggml.tokenizer import TextStream, Tokenizer
@@ -38,6 +39,12 @@ class Answer:
         self._sampler = sampler
         self._stream = TextStream(tokenizer, special=options.special)
         self._stop = StopStrings(options.stop)
+        self._lines = LineLimits(options.max_seconds, options.indent)
+
+    @property
+    def has_new_line(self) -> bool:
+        """Whether the text shown so far has a line break."""
+        return self._lines.has_new_line
 
     @property
     def stop_string(self) -> str | None:
@@ -52,16 +59,16 @@ class Answer:
         if token in self._end_of_generation:
             self.reason = "eos"
             return token, ""
-        text = self._stop.push(self._stream.push(token))
+        text = self._lines.push(self._stop.push(self._stream.push(token)))
         if self._stop.found:
             self.reason = "stop"
-        elif self.n_tokens == self._max_tokens:
+        elif self._lines.is_over or self.n_tokens == self._max_tokens:
             self.reason = "length"
         return token, text
 
     def rest(self) -> TextEvent | None:
         """What was held back until the end, if there is any."""
-        if self._stop.found:
+        if self._stop.found or self._lines.is_over:
             return None
         text = self._stop.push(self._stream.finish()) + self._stop.finish()
         return TextEvent(None, text) if text else None

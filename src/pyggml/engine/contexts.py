@@ -38,6 +38,10 @@ class ContextStore:
     def __init__(self) -> None:
         self._contexts: list[Context] = []
 
+    def __contains__(self, context: Context) -> bool:
+        """Whether a context is idle here, neither taken nor given up."""
+        return context in self._contexts
+
     def __len__(self) -> int:
         """The number of contexts."""
         return len(self._contexts)

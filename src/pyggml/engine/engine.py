@@ -56,25 +56,28 @@ class Engine:
         )
         self.pool = PagePool(n_pages, PAGE_SIZE)
         self.cache = _allocate(backend, shape, n_ctx)
-        self._executables: dict[int | None, Executable] = {}
+        self._executables: dict[tuple[int | None, bool], Executable] = {}
         self._lock = Lock()
 
     def new_sequence(self) -> PagedSequence:
         """A sequence with nothing in it."""
         return PagedSequence(self.pool)
 
-    def step(self, parts: Sequence[Part], n_layers: int | None = None) -> npt.NDArray[np.float32]:
+    def step(
+        self, parts: Sequence[Part], n_layers: int | None = None, *, has_head: bool = True
+    ) -> npt.NDArray[np.float32]:
         """Evaluate all parts' tokens, `n_batch` at most in all, and write their keys and values.
 
-        Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; with `n_layers`, their hidden
-        states (n_outputs, n_embd) after so many layers. ContextError if the cache has no room.
+        Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; without the head, the normalized
+        states (n_outputs, n_embd) that it reads; with `n_layers`, their hidden states (n_outputs, n_embd) after so
+        many layers. ContextError if the cache has no room.
         """
         with self._lock:
             for part in parts:
                 part.sequence.reserve(part.start + len(part.tokens))
                 for shared, own in part.sequence.own(part.start):
                     self.cache.copy_page(shared, own)
-            return self._executable(n_layers).run(_gather(parts)).copy()
+            return self._executable(n_layers, has_head).run(_gather(parts)).copy()
 
     def discard(self, sequence: PagedSequence, start: int, n: int, n_positions: int) -> None:
         """Let a sequence of `n_positions` forget the `n` positions from `start` on; those behind move down."""
@@ -85,11 +88,12 @@ class Engine:
             self.cache.move(sequence.pages, start + n, start, n_positions - start - n, rope)
             sequence.truncate(n_positions - n)
 
-    def _executable(self, n_layers: int | None) -> Executable:
-        if n_layers not in self._executables:
-            graph = decoder_graph(self.config, self._weights, n_layers)
-            self._executables[n_layers] = self._backend.compile(graph, self.cache)
-        return self._executables[n_layers]
+    def _executable(self, n_layers: int | None, has_head: bool) -> Executable:
+        key = n_layers, has_head
+        if key not in self._executables:
+            graph = decoder_graph(self.config, self._weights, n_layers, has_head=has_head)
+            self._executables[key] = self._backend.compile(graph, self.cache)
+        return self._executables[key]
 
 
 def _allocate(backend: Backend, shape: CacheShape, n_ctx: int) -> Cache:

@@ -40,6 +40,8 @@ class PromptEvent:
 
     n_done: int
     n_total: int
+    seconds: float = 0.0
+    """Since the prompt was begun."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class TextEvent:
     text: str
     probabilities: TokenProbabilities | None = None
     """Where the request asks for them."""
+    timings: Timings | None = None
+    """Until now, where the request asks for them."""
 
 
 @dataclass(frozen=True)

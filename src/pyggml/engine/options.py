@@ -17,11 +17,20 @@ class GenerationOptions:
     """Prompt tokens to keep when the context is shifted; -1: all"""
     context_shift: bool = False
     """When the context is full, forget half of what is not kept, instead of ending."""
+    discard: int = 0
+    """Tokens to forget when the context is shifted; 0: half of what is not kept"""
+    max_seconds: float = 0.0
+    """Once the answer took so long, its next line break ends it; 0: no limit"""
+    indent: int = 0
+    """A line, after the first, that is indented by fewer spaces and tabs ends the answer"""
     special: bool = False
     """Show control tokens."""
 
     def __post_init__(self) -> None:
         """Refuse counts that mean nothing."""
+        for name in ("discard", "max_seconds", "indent"):
+            if (value := getattr(self, name)) < 0:
+                raise UsageError(f"{name} is {value}; allowed are 0 and up")
         if self.max_tokens < -2:
             raise UsageError(
                 f"max_tokens is {self.max_tokens}; allowed are -2 (fill the context), -1 (no limit) and up"
@@ -34,4 +43,5 @@ class GenerationOptions:
         if not self.context_shift or self.max_tokens == -2:
             return range(0)
         keep = n_prompt if self.keep < 0 else min(n_prompt, self.keep + int(add_bos))
-        return range(keep, keep + (n_tokens - keep) // 2)
+        n_left = n_tokens - keep
+        return range(keep, keep + min(self.discard or n_left // 2, n_left - 1))

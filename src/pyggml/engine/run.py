@@ -47,10 +47,19 @@ class Run:
         """Tokens to be evaluated before the next one can be chosen."""
         return len(self.tokens) - self.n_evaluated
 
+    def next_tokens(self, n: int) -> list[int]:
+        """The first `n` of the pending tokens."""
+        return self.tokens[self.n_evaluated : self.n_evaluated + n]
+
     @property
     def n_generated(self) -> int:
         """Tokens of the answer."""
         return self.answer.n_tokens
+
+    @property
+    def has_new_line(self) -> bool:
+        """Whether the answer has a line break."""
+        return self.answer.has_new_line
 
     @property
     def is_generating(self) -> bool:
@@ -72,10 +81,10 @@ class Run:
         if self.context is None:
             return
         was_generating = self.n_generated > 0
-        self.context.tokens += self.tokens[self.n_evaluated : self.n_evaluated + n_tokens]
+        self.context.tokens += self.next_tokens(n_tokens)
         if not was_generating:
             self._prompt_end = self._last = perf_counter()
-            yield PromptEvent(self.n_evaluated, self.n_prompt)
+            yield PromptEvent(self.n_evaluated, self.n_prompt, self._prompt_end - self._started)
         if self.n_pending:
             return
         self.reason = self.answer.reason
@@ -84,7 +93,8 @@ class Run:
             self.tokens.append(token)
             self.reason = self.answer.reason
             self._last = perf_counter()
-            yield TextEvent(token, text, self._probabilities(logits, token))
+            timings = self.timings() if self.task.request.token_timings else None
+            yield TextEvent(token, text, self._probabilities(logits, token), timings)
 
     def finish(self) -> Iterator[TaskEvent]:
         """The events of the end."""

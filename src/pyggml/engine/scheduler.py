@@ -11,28 +11,32 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Thread
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.engine.batching import share_step
+from pyggml.engine.batching import Pace, share_step
+from pyggml.engine.checks import RequestChecks
 from pyggml.engine.contexts import ContextStore
 from pyggml.engine.counters import Counters
+from pyggml.engine.embedding import EmbeddingJob, Pooling, Vectors
 from pyggml.engine.engine import Engine, Part
 from pyggml.engine.events import DoneEvent, FailedEvent, StartEvent, TaskEvent
 from pyggml.engine.placing import Placing
 from pyggml.engine.run import Run
+from pyggml.engine.slot_contexts import SlotContexts
 from pyggml.engine.slots import Slot, SlotState
 from pyggml.engine.task import GenerationRequest, Listener, Task
-from pyggml.errors import ContextError, PyggmlError, QueueFullError, StoppedError, UsageError
-from pyggml.sampling import Sampler
+from pyggml.errors import ContextError, PyggmlError, QueueFullError, StoppedError
 from pyggml.tokenizer import Tokenizer
 
 _logger = logging.getLogger(__name__)
+_NO_LOGITS = np.empty(0, np.float32)
 Result = TypeVar("Result")
 
 
@@ -43,7 +47,7 @@ class SchedulerOptions:
     n_slots: int = 4
     """Requests that run together; the engine's backend must take as many sequences in a step."""
     n_queue: int = 256
-    """Requests that may wait for a slot."""
+    """Requests that may wait for a slot, and as many that may wait for vectors."""
 
 
 class Scheduler:
@@ -55,12 +59,16 @@ class Scheduler:
         self._tokenizer = tokenizer
         self._options = options
         self._slots = [Slot(index) for index in range(options.n_slots)]
+        self._checks = RequestChecks(engine, tokenizer, options.n_slots)
         self._store = ContextStore()
         self._placing = Placing(engine.pool, self._store)
+        self._slot_contexts = SlotContexts(engine, self._slots, self._store, self._make_room)
+        self._pace = Pace(engine.n_batch)
         self._runs: list[Run] = []  # in slots, in the order in which they started
         self._paused: set[Run] = set()
         self._queue: deque[Task] = deque()
-        self._calls: deque[Callable[[], None]] = deque()
+        self._jobs: deque[EmbeddingJob] = deque()
+        self._calls: deque[tuple[int | None, Callable[[], None]]] = deque()
         self._changed = Condition()
         self._deadline: float | None = None  # set when stopping
         self._n_cut_off = 0
@@ -77,14 +85,9 @@ class Scheduler:
         Raises ContextError for a prompt that does not fit, UsageError for tokens or a slot that do not exist,
         SamplingError for a sampler that cannot be, QueueFullError and StoppedError.
         """
-        self._check(request)
+        self._checks.request(request)
         with self._changed:
-            if self._deadline is not None:
-                raise StoppedError("the server is shutting down and takes no more requests")
-            if len(self._queue) >= self._options.n_queue:
-                raise QueueFullError(
-                    f"{len(self._queue)} requests are waiting, as many as may; try again later, or allow more"
-                )
+            self._check_open(len(self._queue))
             task = Task(next(self._ids), request, listener, self._wake)
             self._queue.append(task)
             self._changed.notify()
@@ -105,8 +108,41 @@ class Scheduler:
         finally:
             task.cancel()
 
-    def call(self, function: Callable[[], Result]) -> "Future[Result]":
-        """Have a function called on the scheduler's thread, between two steps: it may use the device."""
+    def embed(self, texts: Sequence[Sequence[int]], pooling: Pooling) -> "Future[list[Vectors]]":
+        """Have the vectors of texts computed, each (n_vectors, n_embd), between the steps of other requests.
+
+        Cancelling the future gives them up. Raises as `submit` does.
+        """
+        for tokens in texts:
+            self._checks.tokens(tokens)
+        with self._changed:
+            self._check_open(len(self._jobs))
+            job = EmbeddingJob(self._engine, texts, pooling, len(self._slots))
+            self._jobs.append(job)
+            self._changed.notify()
+        return job.future
+
+    def save_slot(self, slot: int, path: Path, fingerprint: str) -> "Future[tuple[int, int]]":
+        """Have what a slot keeps of its last request written to a file, once it is idle: its tokens, and the bytes.
+
+        Raises UsageError for a slot that does not exist; the future, SessionFileError.
+        """
+        return self.call(lambda: self._slot_contexts.save(slot, path, fingerprint), slot)
+
+    def restore_slot(self, slot: int, path: Path, fingerprint: str) -> "Future[tuple[int, int]]":
+        """Have a slot take over what `save_slot` wrote. Raises as that does."""
+        return self.call(lambda: self._slot_contexts.restore(slot, path, fingerprint), slot)
+
+    def erase_slot(self, slot: int) -> "Future[int]":
+        """Have a slot forget what it keeps, once it is idle: how many tokens. Raises as `save_slot` does."""
+        return self.call(lambda: self._slot_contexts.erase(slot), slot)
+
+    def call(self, function: Callable[[], Result], slot: int | None = None) -> "Future[Result]":
+        """Have a function called on the scheduler's thread, between two steps: it may use the device.
+
+        If it is about a slot, it is called when that is idle.
+        """
+        self._checks.slot(slot)
         future: Future[Result] = Future()
 
         def work() -> None:
@@ -117,9 +153,8 @@ class Scheduler:
                     future.set_exception(error)
 
         with self._changed:
-            if self._deadline is not None:
-                raise StoppedError("the server is shutting down and takes no more requests")
-            self._calls.append(work)
+            self._check_open(0)
+            self._calls.append((slot, work))
             self._changed.notify()
         return future
 
@@ -135,6 +170,11 @@ class Scheduler:
         return [slot.state() for slot in self._slots]
 
     @property
+    def n_slots(self) -> int:
+        """Requests that run together."""
+        return len(self._slots)
+
+    @property
     def n_waiting(self) -> int:
         """Requests without a slot."""
         return len(self._queue)
@@ -147,20 +187,11 @@ class Scheduler:
         self._thread.join()
         return not self._n_cut_off
 
-    def _check(self, request: GenerationRequest) -> None:
-        n, n_vocab = len(request.tokens), self._engine.config.n_vocab
-        if not n:
-            raise ContextError("the prompt is empty: at least one token is needed to continue from")
-        if n >= self._engine.n_ctx:
-            raise ContextError(
-                f"the prompt is too long: {n} tokens, and the context holds {self._engine.n_ctx} with at least one for"
-                " the answer; shorten the prompt or choose a larger context with -c"
-            )
-        if bad := [token for token in request.tokens if not 0 <= token < n_vocab]:
-            raise UsageError(f"token {bad[0]} is not in the vocabulary of {n_vocab}")
-        if request.slot is not None and not 0 <= request.slot < len(self._slots):
-            raise UsageError(f"slot {request.slot} does not exist; allowed are 0 to {len(self._slots) - 1}")
-        Sampler(request.sampling, self._tokenizer)
+    def _check_open(self, n_waiting: int) -> None:
+        if self._deadline is not None:
+            raise StoppedError("the server is shutting down and takes no more requests")
+        if n_waiting >= self._options.n_queue:
+            raise QueueFullError(f"{n_waiting} requests are waiting, as many as may; try again later, or allow more")
 
     def _wake(self) -> None:
         with self._changed:
@@ -172,29 +203,49 @@ class Scheduler:
             self._make_calls()
             self._drop_cancelled()
             self._admit()
+            self._advance_job()
             if self._runs:
                 self._step()
-        self._n_cut_off = len(self._runs)
+        self._n_cut_off = len(self._runs) + len(self._jobs)
+        error = StoppedError("the server was shut down before the answer was finished")
         for run in list(self._runs):
-            self._fail([run.task], StoppedError("the server was shut down before the answer was finished"))
+            self._fail([run.task], error)
             self._leave(run)
+        while self._jobs:
+            self._jobs.popleft().fail(error)
         self._make_calls()
 
     def _make_calls(self) -> None:
-        while self._calls:
-            self._calls.popleft()()
+        """Make the calls that need not wait for a slot any more."""
+        for _ in range(len(self._calls)):
+            slot, work = self._calls.popleft()
+            if slot is not None and self._slots[slot].run:
+                self._calls.append((slot, work))
+            else:
+                work()
+                self._paused.clear()
+
+    def _advance_job(self) -> None:
+        """A step for the vectors of texts, if any are wanted."""
+        if self._jobs and self._jobs[0].advance(self._make_room):
+            self._jobs.popleft()
+            self._paused.clear()
 
     def _wait(self) -> bool:
         """Wait for something to do; False once it is time to end."""
         with self._changed:
-            while not (self._runs or self._queue or self._calls or self._deadline is not None):
+            while not (self._is_busy or self._queue or self._deadline is not None):
                 self._changed.wait()
             if self._deadline is None:
                 return True
             waiting = list(self._queue)
             self._queue.clear()
         self._fail(waiting, StoppedError("the server is shutting down; the request had not started"))
-        return bool(self._runs or self._calls) and monotonic() < self._deadline
+        return self._is_busy and monotonic() < self._deadline
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._runs or self._jobs or self._calls)
 
     def _fail(self, tasks: Sequence[Task], error: PyggmlError) -> None:
         for task in tasks:
@@ -234,15 +285,19 @@ class Scheduler:
             self._place()
             shares = self._secure()
             parts = [
-                Part(run.context.sequence, run.n_evaluated, run.tokens[run.n_evaluated :][:n], [n - 1])
+                Part(run.context.sequence, run.n_evaluated, run.next_tokens(n), [n - 1] if n == run.n_pending else [])
                 for run, n in shares
                 if run.context
             ]
-            logits = self._engine.step(parts)
+            if not parts:
+                return
+            began = perf_counter()
+            logits = iter(self._engine.step(parts))
+            self._pace.note(sum(n for _, n in shares), perf_counter() - began)
             self.counters.n_steps += 1
             self.counters.n_parts += len(parts)
-            for (run, n), row in zip(shares, logits, strict=True):
-                self._advance(run, n, row)
+            for (run, n), part in zip(shares, parts, strict=True):
+                self._advance(run, n, next(logits) if part.outputs else _NO_LOGITS)
         except Exception as error:
             _logger.exception("a step failed; the requests that took part are given up")
             self._give_up(error)
@@ -251,7 +306,7 @@ class Scheduler:
         """The runs of the next step with their numbers of tokens, and pages for all of them."""
         while True:
             ready = [run for run in self._runs if run.context]
-            shares = [(ready[index], n) for index, n in share_step(ready, self._engine.n_batch)]
+            shares = [(ready[index], n) for index, n in share_step(ready, self._engine.n_batch, self._pace.n_prompt)]
             needed = sum(
                 run.context.sequence.n_needed(run.n_evaluated, run.n_evaluated + n) for run, n in shares if run.context
             )
@@ -263,6 +318,17 @@ class Scheduler:
                 self._pause(ready[-1])
             else:
                 raise ContextError("the key/value cache is full, and nothing in it can be given up")
+
+    def _make_room(self, n_pages: int) -> None:
+        """Free so many pages; requests whose pages that takes go on later. Raises ContextError."""
+        while self._engine.pool.n_free < n_pages:
+            ready = [run for run in self._runs if run.context]
+            if len(self._store):
+                self._store.discard_oldest()
+            elif ready:
+                self._pause(ready[-1])
+            else:
+                raise ContextError(f"{n_pages} pages of the key/value cache are needed, and it has not as many")
 
     def _pause(self, run: Run) -> None:
         """Take a run's pages away until another one is over; its tokens will be computed again."""
@@ -304,8 +370,7 @@ class Scheduler:
 
     def _leave(self, run: Run) -> None:
         """Free a run's slot, and keep its context for later prompts."""
-        slot = self._slots[run.slot]
-        slot.run, slot.last = None, run.context
+        self._slots[run.slot].free()
         if run.context:
             self._store.put(run.context)
         self._runs.remove(run)

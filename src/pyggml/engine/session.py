@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.engine.answer import Answer, TokenSampler
+from pyggml.engine.constraint import ConstrainedSampler, Constraint
 from pyggml.engine.engine import Engine, Part
 from pyggml.engine.events import DoneEvent, Event, PromptEvent, Reason, TextEvent, Timings
 from pyggml.engine.options import GenerationOptions
@@ -43,11 +44,17 @@ class Session:
         self._engine.cache.write(self._sequence.pages, len(tokens), data)
         self.tokens = tokens
 
-    def generate(self, tokens: Sequence[int], sampler: TokenSampler, options: GenerationOptions) -> Iterator[Event]:
+    def generate(
+        self,
+        tokens: Sequence[int],
+        sampler: TokenSampler,
+        options: GenerationOptions,
+        constraint: Constraint | None = None,
+    ) -> Iterator[Event]:
         """Continue a context, given as all of its tokens; what it shares with the cache is not evaluated again.
 
-        The sampler is reset and fed the context. Raises ContextError for a context that does not fit. Whenever the
-        iterator is left, `tokens` is what was evaluated.
+        The sampler is reset and fed the context; the constraint is reset, and binds the answer alone. Raises
+        ContextError for a context that does not fit. Whenever the iterator is left, `tokens` is what was evaluated.
         """
         context = list(tokens)
         self._check(context)
@@ -55,6 +62,9 @@ class Session:
         sampler.reset()
         for token in context:
             sampler.accept(token)
+        if constraint is not None:
+            constraint.reset()
+            sampler = ConstrainedSampler(sampler, constraint)
         return self._run(context, n_cached, sampler, options)
 
     def _run(

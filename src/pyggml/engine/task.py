@@ -27,8 +27,12 @@ class GenerationRequest:
     """A fresh one for each request."""
     post_sampling_probabilities: bool = False
     """Probabilities after the samplers, instead of before them."""
+    token_timings: bool = False
+    """Give the timings with each token."""
     slot: int | None = None
     """The slot to run in; None for any."""
+    origin: object = None
+    """Whatever its client wants to find again in the states of slots."""
     reuse: bool = True
     """Take what the prompt shares with earlier ones from the cache."""
 

@@ -8,6 +8,7 @@ from fastapi import Request
 from pyggml.engine import Event, GenerationRequest, StartEvent
 from pyggml.server.errors import ApiError
 from pyggml.server.generation import Generation, while_connected
+from pyggml.server.request_log import noted
 from pyggml.server.service import Service
 from pyggml.server.streaming import EventStream, error_event
 
@@ -32,15 +33,16 @@ async def respond(
     form: AnswerFormat,
     *,
     stream: bool,
+    ping_seconds: float | None = None,
     as_event: Callable[[ApiError], str] = error_event,
 ) -> Any:
     """Generate and answer. A client that leaves frees its slots.
 
     A stream begins with the first event: an error before it has its own HTTP status, a later one is an event as
-    `as_event` makes it.
+    `as_event` makes it. It is silent for `ping_seconds` at most, the server's unless given.
     """
     generation = Generation(service.scheduler, requests)
-    events = generation.events()
+    events = noted(client, generation.events())
     try:
         async with while_connected(client):
             if not stream:
@@ -54,7 +56,7 @@ async def respond(
     return EventStream(
         _said(form, first, events),
         on_close=generation.cancel,
-        ping_seconds=service.options.ping_seconds,
+        ping_seconds=service.options.ping_seconds if ping_seconds is None else ping_seconds,
         as_event=as_event,
     )
 

@@ -6,14 +6,44 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pyggml import __version__
-from pyggml.server import completion, health
+from pyggml.server import (
+    chat,
+    completion,
+    embedding,
+    health,
+    infill,
+    messages,
+    metrics,
+    models,
+    openai_completion,
+    responses,
+    slots,
+    tokens,
+)
+from pyggml.server.anthropic_errors import AnthropicErrors
 from pyggml.server.auth import KeyCheck
 from pyggml.server.chat_page import add_chat_page
+from pyggml.server.cors import Cors
 from pyggml.server.errors import add_error_handlers
 from pyggml.server.generation import ClientLeftError
+from pyggml.server.request_log import RequestLog
 from pyggml.server.service import Service
+from pyggml.server.transfer import TransferLimits
 
-_ROUTERS = (health.router, completion.router)
+_ROUTERS = (
+    health.router,
+    models.router,
+    slots.router,
+    metrics.router,
+    completion.router,
+    openai_completion.router,
+    infill.router,
+    tokens.router,
+    embedding.router,
+    chat.router,
+    responses.router,
+    messages.router,
+)
 _CLIENT_CLOSED_REQUEST = 499
 
 
@@ -38,9 +68,16 @@ async def _client_left(_: Request, error: Exception) -> Response:
 def create_app(service: Service) -> FastAPI:
     """An ASGI application: the chat page is at /, docs are at /docs. The service's scheduler must have been started."""
     app = FastAPI(title="pyggml", version=__version__, redoc_url=None)
+    options = service.options
     app.state.service = service
+    app.state.metrics = metrics.metrics_registry(service)
+    # The last one that is added is the first to see a request.
     app.add_middleware(AnyTypeIsJson)
-    app.add_middleware(KeyCheck, keys=service.options.api_keys)
+    app.add_middleware(TransferLimits, max_body=options.max_body, seconds=options.client_seconds)
+    app.add_middleware(KeyCheck, keys=options.api_keys)
+    app.add_middleware(Cors, options=options.cors)
+    app.add_middleware(AnthropicErrors)
+    app.add_middleware(RequestLog)
     app.add_exception_handler(ClientLeftError, _client_left)
     add_error_handlers(app)
     for router in _ROUTERS:

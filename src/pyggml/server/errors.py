@@ -9,7 +9,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from pyggml.errors import ContextError, PyggmlError, QueueFullError, StoppedError, UsageError
+from pyggml.errors import (
+    ChatTemplateError,
+    ContextError,
+    PromptTooLongError,
+    PyggmlError,
+    QueueFullError,
+    SessionFileError,
+    StoppedError,
+    TokenizerError,
+    UsageError,
+)
 
 _logger = logging.getLogger(__name__)
 _TYPES = {
@@ -17,7 +27,7 @@ _TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
-    405: "invalid_request_error",
+    408: "invalid_request_error",
     413: "invalid_request_error",
     500: "server_error",
     501: "not_supported_error",
@@ -27,6 +37,9 @@ _STATUSES: tuple[tuple[type[PyggmlError], int], ...] = (
     (QueueFullError, 503),
     (StoppedError, 503),
     (ContextError, 400),
+    (TokenizerError, 400),
+    (ChatTemplateError, 400),
+    (SessionFileError, 400),
     (UsageError, 400),
 )
 _RETRY_SECONDS = "1"
@@ -57,6 +70,9 @@ def as_api_error(error: Exception) -> ApiError:
     """Any error, as the API shows it; one that is no error of pyggml's is logged."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, PromptTooLongError):
+        counts = {"n_prompt_tokens": error.n_tokens, "n_ctx": error.n_ctx}
+        return ApiError(400, str(error), "exceed_context_size_error", **counts)
     if isinstance(error, PyggmlError):
         status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
         return ApiError(status, str(error))
@@ -87,6 +103,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
+        if status == 405:  # llama-server knows a path by its method
+            status = 404
         message = "File Not Found" if status == 404 else str(getattr(error, "detail", error))
         return ApiError(status, message).response()
 

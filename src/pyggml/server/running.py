@@ -2,45 +2,44 @@
 
 import asyncio
 import logging
+import signal
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Thread, current_thread, main_thread
+from types import FrameType
 
 import uvicorn
 
 from pyggml.server.application import create_app
+from pyggml.server.listening import Listening
 from pyggml.server.service import Service
 
 _logger = logging.getLogger(__name__)
+#: For answers to reach their readers, once all are finished or cut off.
+_LAST_SECONDS = 5
 
 
-@dataclass(frozen=True)
-class Listening:
-    """Where to listen, and how long to finish what runs when the server is to end."""
-
-    host: str = "127.0.0.1"
-    """A name or address; a path that ends in .sock is a unix socket."""
-    port: int = 8080
-    ssl_key_file: str | None = None
-    ssl_cert_file: str | None = None
-    grace_seconds: float = 30.0
-
-
-def serve(service: Service, listening: Listening) -> None:
+def serve(service: Service, listening: Listening, sockets: Sequence[socket.socket]) -> None:
     """Answer requests until SIGINT or SIGTERM; what runs then may finish within the grace time."""
-    is_socket = listening.host.endswith(".sock")
     config = uvicorn.Config(
         create_app(service),
-        host=listening.host,
-        port=listening.port,
-        uds=listening.host if is_socket else None,
         ssl_keyfile=listening.ssl_key_file,
         ssl_certfile=listening.ssl_cert_file,
         log_config=None,
         access_log=False,
         server_header=False,
         headers=[("Server", "pyggml")],
+        timeout_graceful_shutdown=int(listening.grace_seconds) + _LAST_SECONDS,
     )
-    asyncio.run(_Server(config, service, listening.grace_seconds).serve())
+    asyncio.run(_serve(_Server(config, service, listening.grace_seconds), listening, sockets))
+
+
+async def _serve(server: "_Server", listening: Listening, sockets: Sequence[socket.socket]) -> None:
+    with ThreadPoolExecutor(listening.n_threads, thread_name_prefix="pyggml-http") as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        await server.serve(list(sockets))
 
 
 class _Server(uvicorn.Server):
@@ -51,8 +50,29 @@ class _Server(uvicorn.Server):
         self._service = service
         self._grace_seconds = grace_seconds
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End at SIGINT and SIGTERM, as one that was asked to: without the signal's own exit status."""
+        if current_thread() is not main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; the second time, at once."""
+        if self.should_exit:
+            self.force_exit = True
+            Thread(target=self._service.scheduler.stop, args=(0,), daemon=True).start()
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        _logger.warning("shutting down: running requests may take %g s more", self._grace_seconds)
+        running = sum(state.request is not None for state in self._service.scheduler.slots())
+        _logger.warning("shutting down: %d requests are running and may take %g s more", running, self._grace_seconds)
         stopping = asyncio.to_thread(self._service.scheduler.stop, self._grace_seconds)
         all_finished, _ = await asyncio.gather(stopping, super().shutdown(sockets))
-        _logger.warning("all requests were finished" if all_finished else "requests were cut off")
+        _logger.warning("all requests were finished" if all_finished else "requests that took longer were cut off")

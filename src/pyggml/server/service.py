@@ -3,13 +3,18 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 
-from pyggml.engine import Scheduler
+from pyggml.chat import ChatTemplate
+from pyggml.engine import Pooling, Scheduler
+from pyggml.grammar import Grammars
 from pyggml.model import Model
+from pyggml.quantize import FILE_TYPES
+from pyggml.server.cors import CorsOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +37,32 @@ class ServerOptions:
     props_endpoint: bool = False
     """Whether POST /props changes anything."""
     embeddings: bool = False
+    pooling: Pooling = "none"
+    """How the states of a text's tokens become one vector."""
+    n_batch: int = 2048
+    """Tokens around the gap that /infill takes from its prefix and suffix."""
+    chat_template: ChatTemplate | None = None
+    """Instead of the model's own."""
+    page: bool = True
+    cors: CorsOptions = field(default_factory=CorsOptions)
     ping_seconds: float = 30.0
     """An idle stream shows after so long that it lives."""
+    client_seconds: float = 3600.0
+    """How long a client may take to send or to read a piece; 0: for ever."""
+    max_body: int = 64 << 20
+    """Bytes of a request's body."""
+
+
+_SIZES = {"_S": " - Small", "_M": " - Medium", "_L": " - Large"}
+
+
+def shown_file_type(number: int) -> str:
+    """llama.cpp's words for a file type, such as "Q4_K - Medium"."""
+    name = next((each.name for each in FILE_TYPES.values() if each.number == number), "unknown")
+    for end, size in _SIZES.items():
+        if name.endswith(f"_K{end}"):
+            return name.removesuffix(end) + size
+    return "all F32" if name == "F32" else name
 
 
 @dataclass(frozen=True)
@@ -46,10 +75,25 @@ class Service:
     started: float = field(default_factory=time.time)
     """Unix time."""
 
+    @cached_property
+    def grammars(self) -> Grammars:
+        """Grammars for the model's answers."""
+        return Grammars(self.model.tokenizer)
+
     @property
     def name(self) -> str:
         """The model's name in answers: the first of its aliases by the alphabet, as in llama-server."""
         return min(self.options.aliases, default=self.model.file.path.name)
+
+    @property
+    def chat_template(self) -> ChatTemplate | None:
+        """How conversations are written, if the model or the server knows."""
+        return self.options.chat_template or self.model.chat_template
+
+    @cached_property
+    def file_type(self) -> str:
+        """The mixture of types in the file, as llama.cpp calls it."""
+        return shown_file_type(self.model.file.get("general.file_type", int, -1))
 
 
 def service_of(request: Request) -> Service:
