@@ -27,7 +27,7 @@ from pyggml.cli.serve_options import (
 @ignored_server_options
 @debug_option
 def serve_command(**values: Any) -> None:
-    """Serve the APIs of llama-server and OpenAI over HTTP.
+    """Serve the APIs of llama-server and OpenAI over HTTP, and a page to chat at /.
 
     What a request leaves out is taken from the sampling options here.
 

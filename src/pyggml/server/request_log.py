@@ -53,8 +53,13 @@ class RequestLog:
             status = 500
             raise
         finally:
-            if scope["path"] not in _WATCHED or status >= 400:
+            if status >= 400 or not _is_quiet(scope["path"]):
                 _tell(scope, status, perf_counter() - began)
+
+
+def _is_quiet(path: str) -> bool:
+    """Whether a path is watched, or a file of the chat page, which has dozens."""
+    return path in _WATCHED or path.startswith("/page/")
 
 
 def _tell(scope: Scope, status: int, seconds: float) -> None:
