@@ -129,6 +129,7 @@ SAMPLERS: dict[str, Prototype] = {
         _POINTER,
         [_POINTER, _FLOAT, _FLOAT, _INT32, _INT32, ctypes.POINTER(_STRING), _SIZE],
     ),
+    "llama_sampler_init_grammar": (_POINTER, [_POINTER, _STRING, _STRING]),
     "llama_sampler_init_adaptive_p": (_POINTER, [_FLOAT, _FLOAT, _UINT32]),
     "llama_sampler_init_logit_bias": (_POINTER, [_INT32, _INT32, ctypes.POINTER(LogitBias)]),
 }

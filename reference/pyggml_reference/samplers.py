@@ -31,7 +31,7 @@ class ReferenceChain:
     """A chain of llama.cpp samplers; a context manager, freed on exit or by `close`.
 
     `samplers` lists (name, keyword arguments); the names are the keys of SAMPLERS, whose functions show the arguments.
-    "dry" needs `vocabulary`, which must stay open as long as the chain is built.
+    "dry" and "grammar" need `vocabulary`, which must stay open as long as the chain is.
     """
 
     def __init__(
@@ -116,9 +116,9 @@ class ReferenceChain:
         extra: dict[str, Any] = {}
         if name in ("penalties", "mirostat", "logit_bias"):
             extra["n_vocab"] = self.n_vocab
-        if name == "dry":
+        if name in ("dry", "grammar"):
             if vocabulary is None:
-                raise OracleError("the dry sampler needs a vocabulary for its sequence breakers")
+                raise OracleError(f"the sampler {name} needs a vocabulary")
             extra["vocabulary"] = vocabulary
         handle: int | None = SAMPLERS[name](**extra, **arguments)
         if not handle:
@@ -144,6 +144,10 @@ def _dry(
     return library().llama_sampler_init_dry(
         vocabulary.pointer, multiplier, base, allowed_length, last_n, texts, len(breakers)
     )
+
+
+def _grammar(vocabulary: ReferenceVocabulary, text: str) -> Any:
+    return library().llama_sampler_init_grammar(vocabulary.pointer, text.encode(), b"root")
 
 
 def _top_n_sigma(n: float) -> Any:
@@ -206,6 +210,7 @@ def _adaptive_p(target: float, seed: int, decay: float = 0.9) -> Any:
 SAMPLERS: dict[str, Callable[..., Any]] = {
     "penalties": _penalties,
     "dry": _dry,
+    "grammar": _grammar,
     "top_n_sigma": _top_n_sigma,
     "top_k": _top_k,
     "typical": _typical,

@@ -47,8 +47,21 @@ class SamplingError(UsageError):
     """A sampling option outside its range."""
 
 
+class GrammarError(UsageError):
+    """A grammar or JSON schema that cannot be enforced, or that leaves no way to go on."""
+
+
 class ContextError(PyggmlError):
     """A prompt, or a prompt with its answer, that does not fit into the context."""
+
+
+class PromptTooLongError(ContextError):
+    """A prompt of more tokens than the context takes."""
+
+    def __init__(self, message: str, n_tokens: int, n_ctx: int) -> None:
+        super().__init__(message)
+        self.n_tokens = n_tokens
+        self.n_ctx = n_ctx
 
 
 class SessionFileError(PyggmlError):
@@ -61,3 +74,15 @@ class DownloadError(PyggmlError):
 
 class FormatError(PyggmlError):
     """A format of one's own that cannot be used: its file or package, its name, or that of the model does not fit."""
+
+
+class QueueFullError(PyggmlError):
+    """More requests than may wait; try again later."""
+
+
+class StoppedError(PyggmlError):
+    """A request that came, or was still running, when the engine stopped."""
+
+
+class MissingExtraError(PyggmlError):
+    """A part of pyggml whose dependencies are not installed."""

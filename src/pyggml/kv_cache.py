@@ -61,6 +61,12 @@ class PagedSequence:
         n_pages = -(-n_positions // self.pool.page_size)
         self.pages += self.pool.allocate(max(0, n_pages - len(self.pages)))
 
+    def n_needed(self, first: int, n_positions: int) -> int:
+        """The pages that `reserve` of so many positions and then `own` from position `first` on would take."""
+        n_pages, size = len(self.pages), self.pool.page_size
+        n_shared = sum(self.pool.is_shared(page) for page in self.pages[first // size :])
+        return max(0, -(-n_positions // size) - n_pages) + n_shared
+
     def truncate(self, n_positions: int) -> None:
         """Give back the pages behind the first `n_positions` positions."""
         n_pages = -(-n_positions // self.pool.page_size)

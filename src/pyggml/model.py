@@ -26,7 +26,7 @@ CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
 #: The cache's size is a multiple of this, as llama.cpp has it.
 _CONTEXT_MULTIPLE = 256
 #: A session and a short-lived sequence for `logits`; pages that are never written take no memory.
-N_SEQUENCES = 2
+_N_SEQUENCES = 2
 #: Rows of logits computed at a time: with a large vocabulary more would need gigabytes.
 _LOGITS_BATCH = 64
 
@@ -173,31 +173,36 @@ def load(
     path: str | os.PathLike[str],
     *,
     n_ctx: int = 0,
+    n_cache: int = 0,
     n_batch: int = 2048,
     n_ubatch: int = 512,
     n_threads: int | None = None,
     n_gpu_layers: int = 0,
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
-    n_sequences: int = N_SEQUENCES,
+    n_sequences: int = _N_SEQUENCES,
     formats: Iterable[OwnFormat] = (),
     on_compile: Callable[[str], None] | None = None,
 ) -> Model:
     """Load a GGUF file.
 
     n_ctx: positions of a context, rounded up to a multiple of 256; 0 for as many as the model was trained with.
+    n_cache: positions that all contexts together may take in the cache; 0 for `n_sequences` full contexts. Two make a
+        session and a short-lived sequence for `logits`; what is never written takes no memory.
+    n_sequences: contexts that can be advanced in one step.
     n_batch, n_ubatch: the prompt is evaluated in batches of the smaller of the two.
     n_threads: None for all cores this process may use.
     n_gpu_layers: layers to place on a GPU; there is no GPU backend yet, so anything but 0 is a RuntimeWarning.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
-    n_sequences: contexts of that size that the cache has room for, and a batch may hold.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
 
     Raises GGUFError, ModelError, FormatError, TokenizerError for files that cannot be used, UsageError for options that
     cannot.
     """
-    _check_options(n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads, n_sequences=n_sequences)
+    _check_options(
+        n_ctx=n_ctx, n_cache=n_cache, n_sequences=n_sequences, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads
+    )
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
@@ -218,20 +223,23 @@ def load(
         load_weights(file, config, backend, known),
         backend,
         n_ctx=n_ctx,
-        n_sequences=n_sequences,
+        n_cache=max(n_ctx, n_cache or n_ctx * n_sequences),
         n_batch=n_batch,
         cache_formats=(cache_type_k, cache_type_v),
     )
     return Model(file, tokenizer, config, engine, backend.n_threads)
 
 
-def _check_options(*, n_ctx: int, n_batch: int, n_ubatch: int, n_threads: int | None, n_sequences: int) -> None:
+def _check_options(
+    *, n_ctx: int, n_cache: int, n_sequences: int, n_batch: int, n_ubatch: int, n_threads: int | None
+) -> None:
     limits = {
         "n_ctx": (n_ctx, 0, 1 << 30),
+        "n_cache": (n_cache, 0, 1 << 30),
+        "n_sequences": (n_sequences, 1, 1 << 12),
         "n_batch": (n_batch, 1, 1 << 20),
         "n_ubatch": (n_ubatch, 1, 1 << 20),
         "n_threads": (1 if n_threads is None else n_threads, 1, 1 << 12),
-        "n_sequences": (n_sequences, 1, 1 << 20),
     }
     for option, (value, low, high) in limits.items():
         if not low <= value <= high:

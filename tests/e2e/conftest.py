@@ -2,8 +2,15 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.e2e.browsing import launched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,3 +18,13 @@ def compiled_kernels() -> None:
     """Compile what the model in the package needs, once."""
     command = [sys.executable, "-m", "pyggml", "run", "-p", "Hi", "-n", "2", "--temp", "0"]
     subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A browser without a window; skips where there is none, and fails in CI.
+
+    Not for the whole session: playwright holds an event loop, and other modules run their own.
+    """
+    with launched() as browser:
+        yield browser

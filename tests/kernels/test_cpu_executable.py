@@ -146,7 +146,10 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Plan]]:
     return made
 
 
-def test_plans_are_kept_for_the_shapes_used_last(plans: list[weakref.ref[Plan]]) -> None:
+def test_plans_are_kept_for_the_shapes_used_last(
+    plans: list[weakref.ref[Plan]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyggml.backend.cpu.backend._MAX_PLANS", 8)
     runner = Runner(Decoder("F32", True), n_threads=1)
 
     def read(n: int) -> None:

@@ -70,7 +70,9 @@ class FakeSession:
     model: "FakeModel"
     tokens: list[int] = field(default_factory=list)
 
-    def generate(self, tokens: Sequence[int], sampler: object, options: GenerationOptions) -> Iterator[Event]:
+    def generate(
+        self, tokens: Sequence[int], sampler: object, options: GenerationOptions, constraint: object = None
+    ) -> Iterator[Event]:
         if len(tokens) >= self.model.n_ctx:
             raise ContextError(f"the prompt is too long: {len(tokens)} tokens")
         self.model.asked.append(self.model.tokenizer.detokenize(tokens, render_special=True))

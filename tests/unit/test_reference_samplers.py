@@ -17,6 +17,7 @@ LOGITS = np.log(np.array([0.05, 0.1, 0.4, 0.2, 0.25], np.float32))
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "penalties": {"last_n": 8, "repeat": 1.5, "frequency": 0.1, "presence": 0.2},
     "dry": {"multiplier": 0.8},
+    "grammar": {"text": "root ::= .*"},
     "top_n_sigma": {"n": 1.0},
     "top_k": {"k": 2},
     "typical": {"p": 0.5},
@@ -110,7 +111,7 @@ def test_dry_lowers_the_token_that_would_repeat(vocabulary: ReferenceVocabulary,
 def test_errors_say_what_is_wrong(vocabulary: ReferenceVocabulary) -> None:
     with pytest.raises(OracleError, match="no sampler is called 'topk'; known: penalties, dry"):
         ReferenceChain([("topk", {})], 5)
-    with pytest.raises(OracleError, match="the dry sampler needs a vocabulary"):
+    with pytest.raises(OracleError, match="the sampler dry needs a vocabulary"):
         ReferenceChain([("dry", {"multiplier": 1.0})], 5)
     with ReferenceChain([("top_k", {"k": 3})], 5) as chain:
         with pytest.raises(OracleError, match="the chain chose no token: end it with dist"):

@@ -5,6 +5,7 @@ rows a value has: one for each token of the batch, or one for each token whose o
 """
 
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -54,7 +55,7 @@ class Node:
 
     output: Value
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Value, ...]:
         """The values it reads: all of its fields that are values, but for the output."""
         values = [getattr(self, each.name) for each in fields(self) if each.name != "output"]

@@ -3,5 +3,18 @@
 from pyggml.chat.built_in import BUILT_IN_TEMPLATES
 from pyggml.chat.message import Message, Part
 from pyggml.chat.template import ChatTemplate
+from pyggml.chat.tool_calls import ArgumentsPiece, CallStart, ContentPiece, MessagePiece, MessageReader
+from pyggml.chat.tools import render_with_tools
 
-__all__ = ["BUILT_IN_TEMPLATES", "ChatTemplate", "Message", "Part"]
+__all__ = [
+    "BUILT_IN_TEMPLATES",
+    "ArgumentsPiece",
+    "CallStart",
+    "ChatTemplate",
+    "ContentPiece",
+    "Message",
+    "MessagePiece",
+    "MessageReader",
+    "Part",
+    "render_with_tools",
+]

@@ -14,7 +14,7 @@ from pyggml.chat.environment import MAX_CHARACTERS, RefusalError, TemplateEnviro
 from pyggml.chat.message import check_messages, has_parts, with_plain_text
 from pyggml.errors import ChatTemplateError
 
-_PROBE = "probe of parts"
+_PROBE = "probe of a part"
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,15 @@ class ChatTemplate:
         except ChatTemplateError:
             return False
         return _PROBE in text and f"'{_PROBE}'" not in text and f'"{_PROBE}"' not in text
+
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether the description of a tool comes out in the text."""
+        tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {"type": "object"}}}
+        try:
+            return _PROBE in self.render([{"role": "user", "content": "Hi"}], tools=[tool])
+        except ChatTemplateError:
+            return False
 
     def _generate(self, variables: Mapping[str, object]) -> str:
         pieces: list[str] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyggml.cli.console import Console
 from pyggml.cli.interruption import Interruption
-from pyggml.engine import DoneEvent, GenerationOptions, PromptEvent, Session, TextEvent, Timings
+from pyggml.engine import Constraint, DoneEvent, GenerationOptions, PromptEvent, Session, TextEvent, Timings
 from pyggml.sampling import Sampler
 
 INTERRUPTED = "interrupted"
@@ -27,13 +27,19 @@ class Answerer:
     """Generates answers in one session and shows them as they come."""
 
     def __init__(
-        self, console: Console, session: Session, sampler: Sampler, on_prompt_done: Callable[[], None]
+        self,
+        console: Console,
+        session: Session,
+        sampler: Sampler,
+        on_prompt_done: Callable[[], None],
+        constraint: Constraint | None = None,
     ) -> None:
         """Take what all answers share; `on_prompt_done` is called whenever a prompt is evaluated."""
         self._console = console
         self._session = session
         self._sampler = sampler
         self._on_prompt_done = on_prompt_done
+        self._constraint = constraint
 
     def answer(self, tokens: Sequence[int], options: GenerationOptions, show_prompt: Callable[[], None]) -> Answer:
         """Continue the tokens until the end, or until Ctrl-C. Calls `show_prompt` when they are evaluated.
@@ -44,7 +50,7 @@ class Answerer:
         texts: list[str] = []
         started = time.perf_counter()
         with Interruption() as interruption:
-            for event in self._session.generate(tokens, self._sampler, options):
+            for event in self._session.generate(tokens, self._sampler, options, self._constraint):
                 match event:
                     case PromptEvent():
                         self._show_progress(event, show_prompt)

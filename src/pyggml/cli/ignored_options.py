@@ -11,6 +11,10 @@ _REASONS = {
     "jinja": "chat templates are always jinja",
     "warmup": "there is no empty run beforehand",
     "simple_io": "input and output are always simple when they are no terminal",
+    "cont_batching": "requests always share steps",
+    "cache_reuse": "what prompts have in common at their beginnings is always computed once, and nothing else",
+    "slot_prompt_similarity": "a prompt takes over what it shares with any other, whatever slot that had",
+    "cache_ram": "idle contexts stay in the key/value cache until their place is needed",
 }
 
 _option = section("Ignored")
@@ -23,14 +27,30 @@ _OPTIONS = (
 )
 
 
+_SERVER_OPTIONS = (
+    *_OPTIONS[:-1],
+    _option("cont_batching", "-cb/-nocb", "--cont-batching/--no-cont-batching", default=None, hidden=True),
+    _option("cache_reuse", "--cache-reuse", hidden=True),
+    _option("slot_prompt_similarity", "-sps", "--slot-prompt-similarity", hidden=True),
+    _option("cache_ram", "-cram", "--cache-ram", hidden=True),
+)
+
+
 def ignored_options(function: Decorated) -> Decorated:
-    """Add all of these options."""
+    """Add all of these options that llama-completion and llama-cli have."""
     for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def ignored_server_options(function: Decorated) -> Decorated:
+    """Add all of these options that llama-server has."""
+    for option in reversed(_SERVER_OPTIONS):
         function = option(function)
     return function
 
 
 def explain_ignored(values: Mapping[str, Any]) -> list[str]:
     """Give a warning for each of these options that was given."""
-    given = [(name, reason) for name, reason in _REASONS.items() if values[name] is not None]
+    given = [(name, reason) for name, reason in _REASONS.items() if values.get(name) is not None]
     return [f"--{name.replace('_', '-')} has no effect: {reason}" for name, reason in given]

@@ -7,7 +7,7 @@ from pathlib import Path
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
 from pyggml.formats import read_formats
-from pyggml.model import N_SEQUENCES, Model, load
+from pyggml.model import Model, load
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class LoadedModel:
     seconds: float
 
 
-def load_model(path: Path, options: LoadOptions, console: Console, n_sequences: int = N_SEQUENCES) -> LoadedModel:
-    """Load the model, with room for so many contexts. Raises PyggmlError."""
+def load_model(path: Path, options: LoadOptions, console: Console, **shared: int) -> LoadedModel:
+    """Load the model; `shared` are `n_cache` and `n_sequences` of `load`. Raises PyggmlError."""
     if options.gpu_layers not in (0, "auto"):
         console.warn(f"no usable GPU: -ngl {options.gpu_layers} is left aside, all layers run on the CPU")
     started = time.perf_counter()
@@ -32,8 +32,8 @@ def load_model(path: Path, options: LoadOptions, console: Console, n_sequences: 
         n_gpu_layers=0,
         cache_type_k=options.cache_type_k,
         cache_type_v=options.cache_type_v,
-        n_sequences=n_sequences,
         formats=[form for file in options.format_file for form in read_formats(file)],
+        **shared,
         on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
     )
     return LoadedModel(model, time.perf_counter() - started)

@@ -26,6 +26,7 @@ class LazyCommand(NamedTuple):
 
 COMMANDS = {
     "run": LazyCommand("pyggml.cli.run", "run_command", "Continue a prompt, or hold a conversation."),
+    "serve": LazyCommand("pyggml.cli.serve", "serve_command", "Serve the APIs of llama-server and OpenAI over HTTP."),
     "inspect": LazyCommand("pyggml.cli.inspect", "inspect_command", "Show the metadata and tensors of a GGUF file."),
     "tokenize": LazyCommand("pyggml.cli.tokenize", "tokenize_command", "Turn text into the token ids of a model."),
     "quantize": LazyCommand("pyggml.cli.quantize", "quantize_command", "Write a model in a smaller format."),

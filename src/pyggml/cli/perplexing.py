@@ -88,7 +88,7 @@ def _base_writer(
 
 def load_measured(console: Console, source: ModelOptions, load: LoadOptions) -> Model:
     """Load a model with room for as many chunks of the context's size as a batch holds."""
-    model = load_model(locate_model(source), load, console, n_together(load, load.ctx_size)).model
+    model = load_model(locate_model(source), load, console, n_sequences=n_together(load, load.ctx_size)).model
     if load.ctx_size > model.n_ctx_train:
         console.warn(
             f"chunks of {load.ctx_size} tokens are longer than the {model.n_ctx_train} that the model was trained with"

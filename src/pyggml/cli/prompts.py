@@ -4,29 +4,33 @@ import sys
 from pathlib import Path
 
 from pyggml.cli.escapes import process_escapes
+from pyggml.cli.serve_options import EndpointOptions
 from pyggml.cli.text_options import InteractionOptions, PromptOptions
 from pyggml.errors import UsageError
 
 
 def read_prompt(options: PromptOptions) -> str | None:
     """Give the prompt of -p or -f, with its escapes processed; None if there is neither. Raises UsageError."""
-    text = _choose("-p", options.prompt, "-f", options.file)
+    text = choose_text("-p", options.prompt, "-f", options.file)
     return process_escapes(text) if text is not None and options.escape else text
 
 
 def read_system_prompt(options: PromptOptions) -> str | None:
     """Give the system message of -sys or -sysf, as it is. Raises UsageError."""
-    return _choose("-sys", options.system_prompt, "-sysf", options.system_prompt_file)
+    return choose_text("-sys", options.system_prompt, "-sysf", options.system_prompt_file)
 
 
-def template_choice(options: InteractionOptions) -> str | None:
+def template_choice(options: InteractionOptions | EndpointOptions) -> str | None:
     """Give what --chat-template says, or the text of --chat-template-file. Raises UsageError."""
-    return _choose(
+    return choose_text(
         "--chat-template", options.chat_template, "--chat-template-file", options.chat_template_file, strip=False
     )
 
 
-def _choose(text_option: str, text: str | None, file_option: str, file: Path | None, strip: bool = True) -> str | None:
+def choose_text(
+    text_option: str, text: str | None, file_option: str, file: Path | None, strip: bool = True
+) -> str | None:
+    """Give the text of one of two options; None if there is neither. Raises UsageError."""
     if file is None:
         return text
     if text is not None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from pyggml.cli.grammar_options import GrammarOptions, grammar_options
 from pyggml.cli.ignored_options import explain_ignored, ignored_options
 from pyggml.cli.model_options import LoadOptions, ModelOptions, model_options, take
 from pyggml.cli.sampling_options import sampling_options, take_sampling
@@ -24,6 +25,7 @@ from pyggml.cli.text_options import (
 @model_options
 @text_options
 @sampling_options
+@grammar_options
 @ignored_options
 @debug_option
 @click.pass_context
@@ -47,6 +49,7 @@ def run_command(context: click.Context, /, **values: Any) -> None:
         take(ModelOptions, values),
         take(LoadOptions, values),
         take_sampling(values, values["escape"]),
+        take(GrammarOptions, values),
         take(PromptOptions, values),
         take(LengthOptions, values),
         take(InteractionOptions, values),

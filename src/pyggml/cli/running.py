@@ -9,6 +9,7 @@ from pyggml.cli.answer import Answerer
 from pyggml.cli.console import Console
 from pyggml.cli.conversation import Conversation
 from pyggml.cli.escapes import process_escapes
+from pyggml.cli.grammar_options import GrammarOptions
 from pyggml.cli.loading import load_model
 from pyggml.cli.logs import shown_logs
 from pyggml.cli.model_options import LoadOptions, ModelOptions
@@ -17,6 +18,7 @@ from pyggml.cli.prompt_cache import PromptCache
 from pyggml.cli.prompts import read_prompt, read_system_prompt, template_choice
 from pyggml.cli.raw_text import RawOptions, RawText
 from pyggml.cli.stage import EXIT_INTERRUPTED, Stage
+from pyggml.cli.structure import Structure
 from pyggml.cli.text_options import CacheFileOptions, DisplayOptions, InteractionOptions, LengthOptions, PromptOptions
 from pyggml.cli.timings import Totals
 from pyggml.cli.user_input import UserInput
@@ -33,6 +35,7 @@ class RunOptions:
     source: ModelOptions
     load: LoadOptions
     sampling: Mapping[str, Any]
+    grammar: GrammarOptions
     prompt: PromptOptions
     length: LengthOptions
     interaction: InteractionOptions
@@ -60,6 +63,7 @@ class Run:
         self._prompt = read_prompt(options.prompt)
         self._system = read_system_prompt(options.prompt)
         self._template_choice = template_choice(options.interaction)
+        self._structure = Structure(options.grammar)
         SamplingOptions(**options.sampling)
 
     def run(self) -> int:
@@ -75,7 +79,8 @@ class Run:
         if self._options.display.verbose:
             self._describe(model, sampler)
         totals = Totals(loaded.seconds)
-        stage = self._stage(model, Answerer(self._console, session, sampler, cache.save_prompt), totals)
+        constraint = self._structure.constraint(model.tokenizer)
+        stage = self._stage(model, Answerer(self._console, session, sampler, cache.save_prompt, constraint), totals)
         try:
             cached = cache.load()
             status = self._continue(stage, cached) if template is None else self._converse(stage, template, model)

@@ -1,19 +1,54 @@
 """Sequences advanced step by step on one device, and the events that generation gives."""
 
 from pyggml.backend.observation import Observer
+from pyggml.engine.constraint import Constraint
+from pyggml.engine.counters import Counters
+from pyggml.engine.embedding import POOLINGS, Pooling, Vectors, normalized
 from pyggml.engine.engine import Engine, Part
-from pyggml.engine.events import DoneEvent, Event, PromptEvent, TextEvent, Timings
-from pyggml.engine.session import GenerationOptions, Session
+from pyggml.engine.events import (
+    DoneEvent,
+    Event,
+    FailedEvent,
+    PromptEvent,
+    Reason,
+    StartEvent,
+    TaskEvent,
+    TextEvent,
+    Timings,
+)
+from pyggml.engine.options import GenerationOptions
+from pyggml.engine.probabilities import TokenProbabilities
+from pyggml.engine.scheduler import Scheduler, SchedulerOptions
+from pyggml.engine.session import Session
+from pyggml.engine.slots import SlotState
+from pyggml.engine.task import GenerationRequest, Listener, Task
 
 __all__ = [
+    "POOLINGS",
+    "Constraint",
+    "Counters",
     "DoneEvent",
     "Engine",
     "Event",
+    "FailedEvent",
     "GenerationOptions",
+    "GenerationRequest",
+    "Listener",
     "Observer",
     "Part",
+    "Pooling",
     "PromptEvent",
+    "Reason",
+    "Scheduler",
+    "SchedulerOptions",
     "Session",
+    "SlotState",
+    "StartEvent",
+    "Task",
+    "TaskEvent",
     "TextEvent",
     "Timings",
+    "TokenProbabilities",
+    "Vectors",
+    "normalized",
 ]

@@ -29,7 +29,11 @@ class Part:
 
 
 class Engine:
-    """Owns the state on the device; `step` is the only way to advance it, one caller at a time."""
+    """Owns the state on the device; `step` is the only way to advance it, one caller at a time.
+
+    `n_ctx` positions are the most that a sequence has, `n_cache` those that all of them share; `pool` says which are
+    free.
+    """
 
     def __init__(
         self,
@@ -38,7 +42,7 @@ class Engine:
         backend: Backend,
         *,
         n_ctx: int,
-        n_sequences: int,
+        n_cache: int,
         n_batch: int,
         cache_formats: tuple[str, str],
     ) -> None:
@@ -47,19 +51,18 @@ class Engine:
         self.n_batch = n_batch
         self._backend = backend
         self._weights = weights
-        self._n_sequences = n_sequences
-        n_pages = -(-n_ctx // PAGE_SIZE) * n_sequences
+        n_pages = -(-n_cache // PAGE_SIZE)
         shape = CacheShape(
             config.n_layers, config.n_kv_heads, config.key_size, config.value_size, n_pages, PAGE_SIZE, *cache_formats
         )
-        self._pool = PagePool(n_pages, PAGE_SIZE)
+        self.pool = PagePool(n_pages, PAGE_SIZE)
         self.cache = _allocate(backend, shape, n_ctx)
-        self._executables: dict[tuple[int | None, Observer | None], Executable] = {}
+        self._executables: dict[tuple[int | None, bool, Observer | None], Executable] = {}
         self._lock = Lock()
 
     def new_sequence(self) -> PagedSequence:
         """A sequence with nothing in it."""
-        return PagedSequence(self._pool)
+        return PagedSequence(self.pool)
 
     def observer(self, names: Sequence[str], min_rows: int = 1) -> Observer:
         """Sums, zero as yet, for the inputs of the products with these weights that have `min_rows` rows at least."""
@@ -72,20 +75,26 @@ class Engine:
         return list(self._weights.matrices())
 
     def step(
-        self, parts: Sequence[Part], n_layers: int | None = None, observer: Observer | None = None
+        self,
+        parts: Sequence[Part],
+        n_layers: int | None = None,
+        *,
+        has_head: bool = True,
+        observer: Observer | None = None,
     ) -> npt.NDArray[np.float32]:
         """Evaluate all parts' tokens, `n_batch` at most in all, and write their keys and values.
 
-        Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; with `n_layers`, their hidden
-        states (n_outputs, n_embd) after so many layers. An observer sees all rows that its weights are multiplied
-        with. ContextError if the cache has no room.
+        Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; without the head, the normalized
+        states (n_outputs, n_embd) that it reads; with `n_layers`, their hidden states (n_outputs, n_embd) after so
+        many layers. An observer sees all rows that its weights are multiplied with. ContextError if the cache has no
+        room.
         """
         with self._lock:
             for part in parts:
                 part.sequence.reserve(part.start + len(part.tokens))
                 for shared, own in part.sequence.own(part.start):
                     self.cache.copy_page(shared, own)
-            return self._executable(n_layers, observer).run(_gather(parts)).copy()
+            return self._executable(n_layers, has_head, observer).run(_gather(parts)).copy()
 
     def discard(self, sequence: PagedSequence, start: int, n: int, n_positions: int) -> None:
         """Let a sequence of `n_positions` forget the `n` positions from `start` on; those behind move down."""
@@ -96,10 +105,10 @@ class Engine:
             self.cache.move(sequence.pages, start + n, start, n_positions - start - n, rope)
             sequence.truncate(n_positions - n)
 
-    def _executable(self, n_layers: int | None, observer: Observer | None) -> Executable:
-        key = (n_layers, observer)
+    def _executable(self, n_layers: int | None, has_head: bool, observer: Observer | None) -> Executable:
+        key = n_layers, has_head, observer
         if key not in self._executables:
-            graph = decoder_graph(self.config, self._weights, n_layers)
+            graph = decoder_graph(self.config, self._weights, n_layers, has_head=has_head)
             if observer is not None:
                 graph.nodes = observer.insert(graph.nodes)
             self._executables[key] = self._backend.compile(graph, self.cache)

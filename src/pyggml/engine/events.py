@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pyggml.engine.probabilities import TokenProbabilities
+from pyggml.errors import PyggmlError
+
 Reason = Literal["eos", "stop", "length", "context"]
 
 
@@ -37,6 +40,8 @@ class PromptEvent:
 
     n_done: int
     n_total: int
+    seconds: float = 0.0
+    """Since the prompt was begun."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class TextEvent:
     token: int | None
     """None for text that was held back until the end."""
     text: str
+    probabilities: TokenProbabilities | None = None
+    """Where the request asks for them."""
+    timings: Timings | None = None
+    """Until now, where the request asks for them."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,29 @@ class DoneEvent:
     """eos: an end-of-generation token; stop: a stop string; length: enough tokens; context: no room for more."""
     stop_string: str | None
     timings: Timings
+    is_truncated: bool = False
+    """Whether the context was full, and so tokens were forgotten or the text cut."""
 
 
 Event = PromptEvent | TextEvent | DoneEvent
+
+
+@dataclass(frozen=True)
+class StartEvent:
+    """A request got its slot, and its prompt is about to be evaluated."""
+
+    slot: int
+    n_prompt: int
+    n_cached: int
+    """Prompt tokens found in the cache."""
+
+
+@dataclass(frozen=True)
+class FailedEvent:
+    """A request came to nothing; no event follows."""
+
+    error: PyggmlError
+
+
+TaskEvent = StartEvent | Event | FailedEvent
+"""What the scheduler tells of a request: StartEvent, events as of any generation, DoneEvent or FailedEvent at last."""

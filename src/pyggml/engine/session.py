@@ -2,57 +2,19 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from pyggml.engine.answer import Answer, TokenSampler
+from pyggml.engine.constraint import ConstrainedSampler, Constraint
 from pyggml.engine.engine import Engine, Part
 from pyggml.engine.events import DoneEvent, Event, PromptEvent, Reason, TextEvent, Timings
+from pyggml.engine.options import GenerationOptions
 from pyggml.engine.session_file import read_session, write_session
-from pyggml.engine.stopping import StopStrings
 from pyggml.errors import ContextError, UsageError
-from pyggml.tokenizer import TextStream, Tokenizer
-
-
-class TokenSampler(Protocol):
-    """What generation asks of a sampler."""
-
-    def sample(self, logits: npt.NDArray[np.float32]) -> int:
-        """The next token."""
-
-    def accept(self, token: int) -> None:
-        """Take a token into the history."""
-
-    def reset(self) -> None:
-        """Forget the history; begin with the first random number again."""
-
-
-@dataclass(frozen=True)
-class GenerationOptions:
-    """When to stop, and what to do when the context is full."""
-
-    max_tokens: int = -1
-    """-1: no limit; -2: until the context is full, without shifting"""
-    stop: tuple[str, ...] = ()
-    """Strings that end the text; they are not part of it."""
-    keep: int = 0
-    """Prompt tokens to keep when the context is shifted; -1: all"""
-    context_shift: bool = False
-    """When the context is full, forget half of what is not kept, instead of ending."""
-    special: bool = False
-    """Show control tokens."""
-
-    def __post_init__(self) -> None:
-        """Refuse counts that mean nothing."""
-        if self.max_tokens < -2:
-            raise UsageError(
-                f"max_tokens is {self.max_tokens}; allowed are -2 (fill the context), -1 (no limit) and up"
-            )
-        if self.keep < -1:
-            raise UsageError(f"keep is {self.keep}; allowed are -1 (the whole prompt), 0 and up")
+from pyggml.tokenizer import Tokenizer
 
 
 class Session:
@@ -82,11 +44,17 @@ class Session:
         self._engine.cache.write(self._sequence.pages, len(tokens), data)
         self.tokens = tokens
 
-    def generate(self, tokens: Sequence[int], sampler: TokenSampler, options: GenerationOptions) -> Iterator[Event]:
+    def generate(
+        self,
+        tokens: Sequence[int],
+        sampler: TokenSampler,
+        options: GenerationOptions,
+        constraint: Constraint | None = None,
+    ) -> Iterator[Event]:
         """Continue a context, given as all of its tokens; what it shares with the cache is not evaluated again.
 
-        The sampler is reset and fed the context. Raises ContextError for a context that does not fit. Whenever the
-        iterator is left, `tokens` is what was evaluated.
+        The sampler is reset and fed the context; the constraint is reset, and binds the answer alone. Raises
+        ContextError for a context that does not fit. Whenever the iterator is left, `tokens` is what was evaluated.
         """
         context = list(tokens)
         self._check(context)
@@ -94,6 +62,9 @@ class Session:
         sampler.reset()
         for token in context:
             sampler.accept(token)
+        if constraint is not None:
+            constraint.reset()
+            sampler = ConstrainedSampler(sampler, constraint)
         return self._run(context, n_cached, sampler, options)
 
     def _run(
@@ -105,40 +76,33 @@ class Session:
             logits = self._evaluate(context[first : first + self._engine.n_batch])
             yield PromptEvent(len(self.tokens), len(context))
         prompt_end = perf_counter()
-        stream, stop = TextStream(self._tokenizer, special=options.special), StopStrings(options.stop)
-        n_generated, reason = 0, self._spent(0, len(context), options)
+        answer = Answer(self._tokenizer, sampler, options)
+        reason = answer.reason or self._full(len(context), options)
         while reason is None:
-            token = sampler.sample(logits)
-            sampler.accept(token)
-            n_generated += 1
-            if token in self._tokenizer.end_of_generation:
+            token, text = answer.choose(logits)
+            if answer.reason == "eos":
                 reason = "eos"
                 break
-            text = stop.push(stream.push(token))
             yield TextEvent(token, text)
-            reason = "stop" if stop.found else self._spent(n_generated, len(context), options)
+            reason = answer.reason or self._full(len(context), options)
             if reason is None:
                 logits = self._evaluate([token])
         end = perf_counter()
-        if not stop.found and (rest := stop.push(stream.finish()) + stop.finish()):
-            yield TextEvent(None, rest)
-        timings = Timings(n_cached, len(context) - n_cached, prompt_end - start, n_generated, end - prompt_end)
-        yield DoneEvent(reason, stop.found, timings)
+        if rest := answer.rest():
+            yield rest
+        timings = Timings(n_cached, len(context) - n_cached, prompt_end - start, answer.n_tokens, end - prompt_end)
+        is_truncated = reason == "context" or len(self.tokens) < len(context) + answer.n_tokens - 1
+        yield DoneEvent(reason, answer.stop_string, timings, is_truncated)
 
-    def _spent(self, n_generated: int, n_prompt: int, options: GenerationOptions) -> Reason | None:
-        """Why no further token can be had; makes room for one if the context is full and may be shifted."""
-        if n_generated == options.max_tokens:
-            return "length"
+    def _full(self, n_prompt: int, options: GenerationOptions) -> Reason | None:
+        """Why no further token can be evaluated; makes room for one if the context is full and may be shifted."""
         if len(self.tokens) < self._engine.n_ctx:
             return None
-        if not options.context_shift or options.max_tokens == -2:
+        forgotten = options.discarded(len(self.tokens), n_prompt, add_bos=self._tokenizer.add_bos)
+        if not forgotten:
             return "context"
-        keep = n_prompt if options.keep < 0 else min(n_prompt, options.keep + int(self._tokenizer.add_bos))
-        n_discarded = (len(self.tokens) - keep) // 2
-        if not n_discarded:
-            return "context"
-        self._engine.discard(self._sequence, keep, n_discarded, len(self.tokens))
-        del self.tokens[keep : keep + n_discarded]
+        self._engine.discard(self._sequence, forgotten.start, len(forgotten), len(self.tokens))
+        del self.tokens[forgotten.start : forgotten.stop]
         return None
 
     def _evaluate(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:

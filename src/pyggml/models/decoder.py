@@ -5,8 +5,11 @@ from pyggml.models.config import DecoderConfig
 from pyggml.models.weights import DecoderWeights, LayerWeights
 
 
-def decoder_graph(config: DecoderConfig, weights: DecoderWeights, n_layers: int | None = None) -> Graph:
-    """Tokens to logits of the wanted outputs; with `n_layers`, to the hidden states after so many layers instead."""
+def decoder_graph(
+    config: DecoderConfig, weights: DecoderWeights, n_layers: int | None = None, *, has_head: bool = True
+) -> Graph:
+    """Tokens to logits of the wanted outputs; without the head, to the normalized states that it reads; with
+    `n_layers`, to the hidden states after so many layers instead."""
     graph = Graph()
     rope = config.rope.parameters(config.architecture.rope_halves, weights.rope_factors)
     x = graph.embed(weights.token_embd)  # (tokens, n_embd)
@@ -17,6 +20,7 @@ def decoder_graph(config: DecoderConfig, weights: DecoderWeights, n_layers: int 
     x = graph.select_outputs(x)  # (outputs, n_embd)
     if n_layers is None:
         x = graph.rms_norm(x, weights.output_norm, config.rms_epsilon)
+    if n_layers is None and has_head:
         graph.linear(x, weights.output, weights.output_bias)  # (outputs, n_vocab)
     return graph
 

@@ -20,8 +20,9 @@ from pyggml_kernels.formats import FORMATS, Format
 from pyggml_kernels.plan import Plan
 from pyggml_kernels.threads import WorkerPool, available_cores
 
-#: Batch shapes whose plans are kept: one token, a full batch, and a few remainders.
-_MAX_PLANS = 8
+#: Batch shapes whose plans are kept. A plan is made in 10 us an operation, longer than a small model takes for a token:
+#: a server meets a shape for each number of requests that generate, and others while prompts join them.
+_MAX_PLANS = 64
 
 
 class _Block:

@@ -1,0 +1,84 @@
+"""POST /tokenize, /detokenize and /apply-template: text to tokens and back, without generating."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
+
+from pyggml.server.errors import ApiError
+from pyggml.server.fields import RequestBody
+from pyggml.server.prompts import Mixed, Token, tokens_of
+from pyggml.server.service import Service, service_of
+from pyggml.server.worker import read_prompt
+
+router = APIRouter(tags=["tokens"])
+
+
+class TokenizeRequest(RequestBody):
+    """The body of /tokenize."""
+
+    content: str | Mixed = ""
+    add_special: bool = False
+    parse_special: bool = True
+    with_pieces: bool = False
+
+
+class DetokenizeRequest(RequestBody):
+    """The body of /detokenize."""
+
+    tokens: list[Token] = Field(default_factory=list)
+
+
+class TemplateRequest(RequestBody):
+    """The body of /apply-template: a conversation as /v1/chat/completions takes it."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    add_generation_prompt: bool = True
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.post("/tokenize", response_model=None)
+async def tokenize(
+    body: TokenizeRequest, client: Request, service: Annotated[Service, Depends(service_of)]
+) -> dict[str, list[Any]]:
+    """The tokens of a text, with the text or the bytes of each if asked for."""
+    tokens = await read_prompt(
+        client,
+        lambda: tokens_of(service.model, body.content, add_special=body.add_special, parse_special=body.parse_special),
+    )
+    if not body.with_pieces:
+        return {"tokens": tokens}
+    return {"tokens": [{"id": token, "piece": _piece(service, token)} for token in tokens]}
+
+
+def _piece(service: Service, token: int) -> str | list[int]:
+    piece = service.model.tokenizer.piece(token, special=True)
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
+
+
+@router.post("/detokenize", response_model=None)
+async def detokenize(body: DetokenizeRequest, service: Annotated[Service, Depends(service_of)]) -> dict[str, str]:
+    """The text of tokens."""
+    return {"content": service.model.detokenize(body.tokens, special=True)}
+
+
+@router.post("/apply-template", response_model=None)
+async def apply_template(body: TemplateRequest, service: Annotated[Service, Depends(service_of)]) -> dict[str, str]:
+    """The prompt that a conversation becomes."""
+    template = service.chat_template
+    if template is None:
+        raise ApiError(400, "the model has no chat template: start the server with --chat-template")
+    names = {"messages", "tools", "add_generation_prompt"} & set(body.chat_template_kwargs)
+    if names:
+        raise ApiError(400, f"chat_template_kwargs: {', '.join(sorted(names))} cannot stand here")
+    prompt = template.render(
+        body.messages,
+        add_generation_prompt=body.add_generation_prompt,
+        tools=body.tools,
+        **body.chat_template_kwargs,
+    )
+    return {"prompt": prompt}
