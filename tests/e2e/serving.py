@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import uvicorn
 import pyggml
 from pyggml.engine import Scheduler, SchedulerOptions
 from pyggml.server.application import create_app
+from pyggml.server.listening import Listening
 from pyggml.server.service import ServerOptions, Service
 
 
@@ -49,11 +49,11 @@ def served(
     scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, n_queue))
     scheduler.start()
     service = Service(model, scheduler, options or ServerOptions())
-    listener = socket.create_server(("127.0.0.1", 0))
+    listeners = Listening(port=0).bind()
     server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, access_log=False))
-    thread = Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread = Thread(target=lambda: asyncio.run(server.serve(listeners.sockets)))
     thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    (url,) = listeners.addresses(encrypted=False)
     try:
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
             yield Served(url, service, client)
@@ -61,6 +61,6 @@ def served(
         server.should_exit = True
         thread.join()
         scheduler.stop(0)
-        listener.close()
+        listeners.close()
     scheduler.forget_all()
     assert model.engine.pool.n_free == n_ctx * n_slots // 64

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,16 @@ def test_https(certificate: tuple[Path, Path]) -> None:
             assert client.get("/health").json() == {"status": "ok"}
         server.end()
         assert server.wait() == 0
+
+
+def test_answers_are_sent_at_once() -> None:
+    """A socket that waits for more to send takes 40 ms for each answer."""
+    with running_server() as server, server.client() as client:
+        client.get("/health")
+        began = time.perf_counter()
+        for _ in range(50):
+            client.get("/health")
+        assert time.perf_counter() - began < 50 * 0.02
 
 
 def fails(*arguments: str) -> tuple[int, str]:
