@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -42,10 +43,17 @@ class Served:
 
 @contextmanager
 def served(
-    options: ServerOptions | None = None, *, n_ctx: int = 512, n_slots: int = 4, n_queue: int = 16
+    options: ServerOptions | None = None,
+    *,
+    path: Path | None = None,
+    n_ctx: int = 512,
+    n_slots: int = 4,
+    n_queue: int = 16,
 ) -> Iterator[Served]:
     """Serve until the block is left; then all pages of the cache must be free or held by idle contexts."""
-    model = pyggml.load(pyggml.demo_model(), n_ctx=n_ctx, n_cache=n_ctx * n_slots, n_sequences=n_slots, n_ubatch=64)
+    model = pyggml.load(
+        path or pyggml.demo_model(), n_ctx=n_ctx, n_cache=n_ctx * n_slots, n_sequences=n_slots, n_ubatch=64
+    )
     scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, n_queue))
     scheduler.start()
     service = Service(model, scheduler, options or ServerOptions())
