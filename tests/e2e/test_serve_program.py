@@ -191,8 +191,8 @@ def test_clients_that_stop_sending_are_given_up() -> None:
 
 
 def test_help_names_what_llama_server_has() -> None:
-    arguments = ["-fa", "on", "--cont-batching", "-cram", "0", "--cache-reuse", "0", "-sps", "0.5", "-m", os.devnull]
+    arguments = ["-fa", "on", "--cont-batching", "--cache-reuse", "0", "-sps", "0.5", "-m", os.devnull]
     status, said = fails(*arguments)
     assert status == 1
-    for name in ("--flash-attn", "--cont-batching", "--cache-ram", "--cache-reuse", "--slot-prompt-similarity"):
+    for name in ("--flash-attn", "--cont-batching", "--cache-reuse", "--slot-prompt-similarity"):
         assert f"{name} has no effect" in said

@@ -49,6 +49,6 @@ def test_the_pace_follows_the_device() -> None:
     for _ in range(20):
         pace.note(512, 51.2)
     assert pace.n_prompt == 32
-    for _ in range(20):
+    for _ in range(60):
         pace.note(512, 0.01)
     assert pace.n_prompt == 512
