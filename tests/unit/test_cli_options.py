@@ -246,7 +246,6 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "n_gpu_layers": 0,
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
-        "n_sequences": 2,
         "formats": [],
     }
     model = FakeModel("x")
