@@ -9,20 +9,17 @@ Operators take two vectors, or a vector and a float32. Comparisons with a NaN ar
 
 import operator
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.datamodel.models import PrimitiveModel
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import lower_builtin, register_model
+from numba.extending import lower_builtin
 
 from pyggml_kernels.jit import intrinsic
 from pyggml_kernels.rounding import TO_INTEGER
-
-_ELEMENTS = {types.float32: ir.FloatType(), types.int32: ir.IntType(32), types.boolean: ir.IntType(1)}
-_FLOAT_ALIGNMENT = 4
+from pyggml_kernels.simd.vector import I8, I32, I64, Vector, call, constant, load, splat, store
 
 # Numba's own functions, which it does not type.
 _infer_global: Any = infer_global
@@ -31,70 +28,38 @@ _signature: Any = signature
 _cgutils: Any = cgutils
 
 
-class Lanes(types.Type):
-    """A vector of `n` numbers of one element type."""
-
-    def __init__(self, element: Any, n: int) -> None:
-        self.element, self.n = element, n
-        super().__init__(name=f"{element}x{n}")
-
-    @property
-    def llvm(self) -> ir.VectorType:
-        """The type of the machine's vector."""
-        return ir.VectorType(_ELEMENTS[self.element], self.n)
-
-
-@register_model(Lanes)
-class _LanesModel(PrimitiveModel):
-    def __init__(self, manager: Any, lanes: Lanes) -> None:
-        cast("Any", super()).__init__(manager, lanes, lanes.llvm)
-
-
-def _floats(n: int) -> Lanes:
-    return Lanes(types.float32, n)
-
-
-def _integers(n: int) -> Lanes:
-    return Lanes(types.int32, n)
-
-
-def _truths(n: int) -> Lanes:
-    return Lanes(types.boolean, n)
-
-
-def _splat(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
-    """A scalar in every lane."""
-    undefined = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+def _truths(vector: Vector) -> Vector:
+    return Vector(types.boolean, vector.n)
 
 
 def _same_width(builder: Any, vector: ir.VectorType, values: Any) -> list[Any]:
     """Vectors as they are and scalars in every lane."""
-    return [each if isinstance(each.type, ir.VectorType) else _splat(builder, each, vector) for each in values]
+    return [each if isinstance(each.type, ir.VectorType) else splat(builder, each, vector.count) for each in values]
 
 
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
-def _register(operation: Callable[..., Any], result: Callable[[Lanes], Lanes], generate: Callable[..., Any]) -> None:
-    """Give an operator of two float vectors, or of one and a float32, its type and its code."""
+def _register(
+    operation: Callable[..., Any], element: Any, result: Callable[[Vector], Vector], generate: Callable[..., Any]
+) -> None:
+    """Give an operator of two vectors of an element type, or of one and a number of it, its type and its code."""
 
     @_infer_global(operation)
     class _Operator(AbstractTemplate):
         def generic(self, arguments: Any, keywords: Any) -> Any:
-            lanes = [each for each in arguments if isinstance(each, Lanes)]
-            if len(arguments) != 2 or not lanes:
+            vectors = [each for each in arguments if isinstance(each, Vector) and each.element == element]
+            if len(arguments) != 2 or not vectors:
                 return None
-            if any(each not in (lanes[0], lanes[0].element) for each in arguments):
+            if any(each not in (vectors[0], element) for each in arguments):
                 return None
-            return _signature(result(lanes[0]), *arguments)
+            return _signature(result(vectors[0]), *arguments)
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = next(each for each in signature.args if isinstance(each, Lanes))
-        return generate(builder, *_same_width(builder, lanes.llvm, arguments))
+        vector = next(each for each in signature.args if isinstance(each, Vector))
+        return generate(builder, *_same_width(builder, vector.llvm, arguments))
 
-    for pair in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
+    for pair in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
         _lower_builtin(operation, *pair)(lower)
 
 
@@ -105,7 +70,7 @@ def _register_comparison(operation: Callable[..., Any], sign: str) -> None:
         compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
         return compare(sign, left, right)
 
-    _register(operation, lambda lanes: _truths(lanes.n), generate)
+    _register(operation, types.float32, _truths, generate)
 
 
 for _operation, _name in (
@@ -116,12 +81,13 @@ for _operation, _name in (
 ):
     _register(
         _operation,
-        lambda lanes: lanes,
+        types.float32,
+        lambda vector: vector,
         lambda builder, left, right, name=_name: getattr(builder, name)(left, right),
     )
 for _operation, _name in ((operator.lt, "<"), (operator.gt, ">"), (operator.ne, "!=")):
     _register_comparison(_operation, _name)
-_register(operator.and_, lambda lanes: lanes, lambda builder, left, right: builder.and_(left, right))
+_register(operator.and_, types.boolean, lambda vector: vector, lambda builder, left, right: builder.and_(left, right))
 
 
 # --- functions --------------------------------------------------------------------------------------------------------
@@ -131,9 +97,7 @@ def _call(builder: Any, name: str, *arguments: Any) -> Any:
     """Call LLVM's intrinsic of that name for the vectors' type; its result has the same type."""
     vector = arguments[0].type
     element = {"float": "f32", "i32": "i32"}[str(vector.element)]
-    full_name = f"llvm.{name}.v{vector.count}{element}"
-    function_type = ir.FunctionType(vector, [vector] * len(arguments))
-    return builder.call(_cgutils.get_or_insert_function(builder.module, function_type, full_name), arguments)
+    return call(builder, f"llvm.{name}.v{vector.count}{element}", vector, list(arguments))
 
 
 @intrinsic
@@ -141,12 +105,12 @@ def stack_memory(typing_context: Any, n_bytes: Any) -> Any:
     """The address of a constant number of bytes, aligned for vectors, that live until the caller returns."""
     if not isinstance(n_bytes, types.IntegerLiteral):
         return None
-    memory_type = ir.ArrayType(ir.IntType(8), n_bytes.literal_value)
+    memory_type = ir.ArrayType(I8, n_bytes.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         memory = _cgutils.alloca_once(builder, memory_type)
         memory.align = 64
-        return builder.ptrtoint(memory, ir.IntType(64))
+        return builder.ptrtoint(memory, I64)
 
     return types.int64(n_bytes), generate
 
@@ -156,26 +120,22 @@ def lanes_of(typing_context: Any, n: Any, value: Any) -> Any:
     """A float32 in each of a constant number of lanes."""
     if not isinstance(n, types.IntegerLiteral):
         return None
-    lanes = _floats(n.literal_value)
-    return lanes(n, types.float32), lambda context, builder, signature, arguments: _splat(
-        builder, arguments[1], lanes.llvm
-    )
+    lanes = Vector(types.float32, n.literal_value)
+    return lanes(n, types.float32), lambda context, builder, signature, arguments: splat(builder, arguments[1], lanes.n)
 
 
 @intrinsic
 def zeros(typing_context: Any, like: Any) -> Any:
     """Zero in as many lanes as `like` has."""
-    return like(like), lambda context, builder, signature, arguments: ir.Constant(like.llvm, [0.0] * like.n)
+    return like(like), lambda context, builder, signature, arguments: constant(like.llvm, 0.0)
 
 
 @intrinsic
 def load_lanes(typing_context: Any, address: Any, like: Any) -> Any:
     """As many floats from an address as the vector `like` has."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(builder.inttoptr(arguments[0], like.llvm.as_pointer()), align=_FLOAT_ALIGNMENT)
-
-    return like(types.int64, like), generate
+    return like(types.int64, like), lambda context, builder, signature, arguments: load(
+        builder, arguments[0], like.llvm
+    )
 
 
 @intrinsic
@@ -183,9 +143,7 @@ def store_lanes(typing_context: Any, address: Any, lanes: Any) -> Any:
     """Write floats to an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(
-            arguments[1], builder.inttoptr(arguments[0], arguments[1].type.as_pointer()), align=_FLOAT_ALIGNMENT
-        )
+        store(builder, *arguments)
         return context.get_dummy_value()
 
     return types.void(types.int64, lanes), generate
@@ -196,11 +154,8 @@ def store_lanes_as_bytes(typing_context: Any, address: Any, lanes: Any) -> Any:
     """Write floats that are integers in -128..255 to an address, a byte each."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        n = arguments[1].type.count
-        bytes_type = ir.VectorType(ir.IntType(8), n)
-        integers = builder.fptosi(arguments[1], ir.VectorType(ir.IntType(32), n))
-        pointer = builder.inttoptr(arguments[0], bytes_type.as_pointer())
-        builder.store(builder.trunc(integers, bytes_type), pointer, align=1)
+        integers = builder.fptosi(arguments[1], ir.VectorType(I32, lanes.n))
+        store(builder, arguments[0], builder.trunc(integers, ir.VectorType(I8, lanes.n)))
         return context.get_dummy_value()
 
     return types.void(types.int64, lanes), generate
@@ -209,7 +164,7 @@ def store_lanes_as_bytes(typing_context: Any, address: Any, lanes: Any) -> Any:
 @intrinsic
 def select(typing_context: Any, condition: Any, true: Any, false: Any) -> Any:
     """Lane by lane one of two float vectors, or one and a float32."""
-    lanes = _floats(condition.n)
+    lanes = Vector(types.float32, condition.n)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(arguments[0], *_same_width(builder, lanes.llvm, arguments[1:]))
@@ -241,12 +196,6 @@ def square_root(typing_context: Any, lanes: Any) -> Any:
 
 
 @intrinsic
-def opposite(typing_context: Any, lanes: Any) -> Any:
-    """-x in each lane."""
-    return lanes(lanes), lambda context, builder, signature, arguments: builder.fneg(arguments[0])
-
-
-@intrinsic
 def nearest_in(typing_context: Any, lanes: Any, lowest: Any, highest: Any) -> Any:
     """The nearest integer, ties to even, then bounded; as ggml does it, also where there is no nearest one.
 
@@ -255,12 +204,11 @@ def nearest_in(typing_context: Any, lanes: Any, lowest: Any, highest: Any) -> An
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        integers = _integers(lanes.n).llvm
-        to_integer = ir.Constant(lanes.llvm, [float(TO_INTEGER)] * lanes.n)
-        bits = builder.bitcast(builder.fadd(arguments[0], to_integer), integers)
-        low = builder.and_(bits, ir.Constant(integers, [0x007FFFFF] * lanes.n))
-        found = builder.sub(low, ir.Constant(integers, [0x00400000] * lanes.n))
-        bounds = [_splat(builder, builder.trunc(each, ir.IntType(32)), integers) for each in arguments[1:]]
+        integers = ir.VectorType(I32, lanes.n)
+        bits = builder.bitcast(builder.fadd(arguments[0], constant(lanes.llvm, float(TO_INTEGER))), integers)
+        low = builder.and_(bits, constant(integers, 0x007FFFFF))
+        found = builder.sub(low, constant(integers, 0x00400000))
+        bounds = [splat(builder, builder.trunc(each, I32), lanes.n) for each in arguments[1:]]
         bounded = _call(builder, "smin", _call(builder, "smax", found, bounds[0]), bounds[1])
         return builder.sitofp(bounded, lanes.llvm)
 
