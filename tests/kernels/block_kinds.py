@@ -24,7 +24,8 @@ def _normal(form: Format, generator: np.random.Generator, n_rows: int, n_columns
 
 def _zero(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Floats:
     zeros: Floats = np.zeros((n_rows, n_columns), np.float32)
-    return np.where(generator.random(zeros.shape) < 0.5, zeros, -zeros)
+    zeros[generator.random(zeros.shape) < 0.5] = -0.0
+    return zeros
 
 
 def _denormal(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Floats:
