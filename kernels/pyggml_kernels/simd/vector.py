@@ -27,7 +27,7 @@ _ELEMENTS = {types.boolean: I1, types.int8: I8, types.int16: I16, types.int32: I
 
 
 class Vector(types.Type):
-    """A vector of `n` numbers of one element type."""
+    """A vector of `n` numbers, or truth values, of one element type."""
 
     def __init__(self, element: Any, n: int) -> None:
         self.element, self.n = element, n
@@ -73,8 +73,8 @@ def splat(builder: Any, scalar: Any, n: int) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, n), None))
 
 
-def constant(kind: ir.VectorType, value: int) -> Any:
-    """The same integer in every lane."""
+def constant(kind: ir.VectorType, value: float) -> Any:
+    """The same number in every lane."""
     return ir.Constant(kind, [value] * kind.count)
 
 
