@@ -25,6 +25,9 @@ import numba
 import numba.extending
 from numba.core.compiler import Compiler
 
+from pyggml_kernels.old_caches import mark_used, remove_unused
+from pyggml_kernels.simd.cpu import tier
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: What compiling a function that is not as Numba needs it raises.
@@ -72,15 +75,20 @@ def kernel_cache_directory() -> Path:
     """The directory of the compiled kernels: in Numba's own (`NUMBA_CACHE_DIR`) if that is set, else in the user's.
 
     Where that cannot be written, a new temporary one, removed at exit: one that others could have filled would let them
-    run their code here.
+    run their code here. A new directory is the time to remove those of old versions. ValueError as in `simd.cpu.tier`.
     """
     base = Path(_SETTINGS.CACHE_DIR) / "pyggml" if _SETTINGS.CACHE_DIR else user_cache_directory() / "kernels"
     # Numba tells CPUs apart, but not that `simd.cpu` is to leave aside what the CPU has.
-    chosen = os.environ.get("PYGGML_SIMD")
-    directory = base / (f"{source_hash()}-{chosen}" if chosen else source_hash())
+    is_chosen = os.environ.get("PYGGML_SIMD")
+    directory = base / (f"{source_hash()}-{tier()}" if is_chosen else source_hash())
+    is_new = not directory.exists()
     if not _writable(directory):
         directory = Path(tempfile.mkdtemp(prefix="pyggml-kernels-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        return directory
+    mark_used(directory)
+    if is_new:
+        remove_unused(base, directory)
     return directory
 
 

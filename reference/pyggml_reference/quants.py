@@ -37,7 +37,7 @@ _DOT_NAMES = {
     },
     **{
         kind: f"{kind.name.lower()}_q8_0"
-        for kind in (TensorType.IQ4_NL, TensorType.MXFP4, TensorType.NVFP4, TensorType.Q1_0)
+        for kind in (TensorType.IQ4_NL, TensorType.MXFP4, TensorType.NVFP4, TensorType.Q1_0, TensorType.Q2_0)
     },
 }
 
@@ -176,12 +176,14 @@ def vec_dot(type_id: int, row: npt.ArrayLike, activation: npt.ArrayLike, n: int)
 def vec_dot_generic(type_id: int, row: npt.ArrayLike, activation: npt.ArrayLike, n: int) -> np.float32:
     """Multiply as `vec_dot`, by the portable C function ggml_vec_dot_*_generic.
 
-    F32, F16, BF16 and Q2_0 have none under that name in the wheel: OracleError.
+    Q2_0 has no other than the portable one on x86, so the wheel exports it without that ending. F32, F16 and BF16 have
+    none: OracleError.
     """
     name = _DOT_NAMES.get(TensorType(type_id))
     if name is None:
         raise OracleError(f"the wheel exports no generic dot product for {TensorType(type_id).name}")
-    function = ctypes.cast(getattr(library(), f"ggml_vec_dot_{name}_generic"), VEC_DOT)
+    ending = "" if type_id == TensorType.Q2_0 else "_generic"
+    function = ctypes.cast(getattr(library(), f"ggml_vec_dot_{name}{ending}"), VEC_DOT)
     return _dot(function, type_id, row, activation, n)
 
 

@@ -106,10 +106,16 @@ def round_activation(form: FloatFormat, x: Floats) -> Floats:
     return quants.dequantize(type_id, quants.encode_cpu(type_id, x), x.size).reshape(x.shape)
 
 
+def encode(form: Format, weights: Floats) -> Bytes:
+    """As ggml_quantize_chunk does it."""
+    needs_importance = isinstance(form, LevelFormat) and form.needs_importance
+    importance = np.ones(weights.shape[1], np.float32) if needs_importance else None
+    return quants.quantize(form.type_id, weights, importance)
+
+
 def random_weights(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Bytes:
     """Rows of encoded normal numbers."""
-    importance = np.ones(n_columns, np.float32) if isinstance(form, LevelFormat) and form.needs_importance else None
-    return quants.quantize(form.type_id, normals(generator, n_rows, n_columns), importance)
+    return encode(form, normals(generator, n_rows, n_columns))
 
 
 def relative_error(found: npt.NDArray[Any], exact: Doubles, terms: Doubles) -> float:

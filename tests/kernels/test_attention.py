@@ -15,6 +15,8 @@ from tests.kernels.calling import MAX_NMSE, Doubles, Floats, address, call, guar
 from tests.kernels.comparing import Guarded, assert_same_bits
 
 SEEDS = st.integers(0, 2**32 - 1)
+#: Numbers in a head: those that models have, and others.
+SIZES = st.one_of(st.sampled_from([40, 64, 80, 96, 128]), st.integers(8, 256))
 #: ggml takes keys and values of F32 and F16 in float32 for batches of this many tokens; smaller ones it rounds more.
 _TILE = 64
 
@@ -35,6 +37,7 @@ class Case:
     value_format: str
     page_size: int
     scale: float
+    pages_per_part: int = 2
 
     @property
     def n_kv_heads(self) -> int:
@@ -71,8 +74,18 @@ class Case:
         assert (cache.array[:, 0] == 0xFF).all(), "written into another layer"
         return cache
 
-    def run(self, tokens: npt.NDArray[np.int64] | None = None, *, tokens_per_chunk: int = 8, seed: int = 0) -> Floats:
-        """The result (n_tokens, n_heads, value_size) for these tokens as a batch, in this order."""
+    def run(
+        self,
+        tokens: npt.NDArray[np.int64] | None = None,
+        *,
+        tokens_per_chunk: int = 8,
+        n_sharing: int = 0,
+        seed: int = 0,
+    ) -> Floats:
+        """The result (n_tokens, n_heads, value_size) for these tokens as a batch, in this order.
+
+        If `n_sharing` is not 0, so many chunks share the contexts of all tokens.
+        """
         chosen = np.arange(len(self.queries)) if tokens is None else tokens
         n, (_, n_heads, size), value_size = len(chosen), self.queries.shape, self.values[0].shape[-1]
         table = self.pages(seed)
@@ -83,6 +96,8 @@ class Case:
         positions, sequences = self.positions[chosen], self.sequences[chosen]
         out = guarded((n, n_heads, value_size))
         group = n_heads // self.n_kv_heads
+        if n_sharing:
+            tokens_per_chunk = n
         n_bytes = attention.scratch_bytes(size, value_size, self.page_size, group, tokens_per_chunk)
         scratch = guarded((3, n_bytes), np.uint8)
         key_format, value_format = CACHE_FORMATS[self.key_format], CACHE_FORMATS[self.value_format]
@@ -95,9 +110,14 @@ class Case:
         words |= {16: address(table), 17: table.shape[1], 18: out.address, 19: tokens_per_chunk}
         words |= {20: scratch.address, 21: n_bytes, 23: value_size}
         words |= {24: keys.array.strides[0], 25: values.array.strides[0]}
-        n_chunks = -(-n // tokens_per_chunk) * self.n_kv_heads
+        n_parts = -(-table.shape[1] // self.pages_per_part)
+        partials = guarded((n_parts * n * n_heads, attention.partial_bytes(value_size)), np.uint8)
+        words |= {26: self.pages_per_part, 27: n_sharing or 1, 28: partials.address if n_sharing else 0}
+        n_chunks = -(-n // tokens_per_chunk) * (n_sharing or 1) * self.n_kv_heads
         call(attention.attend, words, n_chunks, doubles={22: self.scale}, seed=seed, n_workers=3)
-        for each in (out, scratch):
+        if n_sharing:
+            call(attention.merge_parts, words, self.n_kv_heads, seed=seed)
+        for each in (out, scratch, partials):
             each.assert_intact()
         return out.array
 
@@ -148,8 +168,7 @@ def rounded(x: Floats, format_name: str) -> Floats:
 def cases(draw: st.DrawFn, key_format: str, value_format: str) -> Case:
     generator = np.random.default_rng(draw(SEEDS))
     key_size, value_size = (
-        32 * draw(st.integers(1, 8)) if "q8_0" in (key_format, value_format) else draw(st.integers(8, 256))
-        for _ in range(2)
+        32 * draw(st.integers(1, 8)) if "q8_0" in (key_format, value_format) else draw(SIZES) for _ in range(2)
     )
     n_kv_heads, group = draw(st.integers(1, 3)), draw(st.integers(1, 8))
     lengths = draw(st.lists(st.integers(1, 90), min_size=1, max_size=3))
@@ -171,6 +190,7 @@ def cases(draw: st.DrawFn, key_format: str, value_format: str) -> Case:
         value_format=value_format,
         page_size=draw(st.sampled_from([1, 5, 16, 64])),
         scale=float(scale),
+        pages_per_part=draw(st.sampled_from([1, 2, 3, 8])),
     )
 
 
@@ -196,15 +216,15 @@ def test_attention_is_the_one_in_double_precision(
 
 @pytest.mark.parametrize("name", CACHE_FORMATS)
 @settings(max_examples=15, deadline=None)
-@given(data=st.data(), tokens_per_chunk=st.integers(1, 10), seed=SEEDS)
+@given(data=st.data(), tokens_per_chunk=st.integers(1, 20), n_sharing=st.integers(0, 5), seed=SEEDS)
 def test_a_token_has_the_same_bits_in_every_batch_chunk_and_order_of_pages(
-    name: str, data: st.DataObject, tokens_per_chunk: int, seed: int
+    name: str, data: st.DataObject, tokens_per_chunk: int, n_sharing: int, seed: int
 ) -> None:
     case = data.draw(cases(name, name))
     whole = case.run()
     n = len(case.queries)
     some = np.random.default_rng(seed).permutation(n)[: data.draw(st.integers(1, n))]
-    part = case.run(some, tokens_per_chunk=tokens_per_chunk, seed=seed)
+    part = case.run(some, tokens_per_chunk=tokens_per_chunk, n_sharing=n_sharing, seed=seed)
     assert_same_bits(part, whole[some])
 
 

@@ -1,4 +1,4 @@
-"""The tiers of vector code: each passes the tests of matrix products, and all give the same bits."""
+"""The tiers of vector code: all give the same bits, in every product and in a whole model."""
 
 import os
 import subprocess
@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pyggml.backend.cpu.backend import CPUBackend
+from pyggml.errors import UsageError
+from pyggml_kernels.formats import FORMATS
+from pyggml_kernels.jit import kernel_cache_directory
 from pyggml_kernels.simd.cpu import available_tiers, tier
+from tests.kernels.tier_digests import formats_of_all_layouts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: The digest of logits of the model in the package, by batches that go through every way of multiplying.
@@ -24,29 +29,48 @@ print(digest.hexdigest())
 """
 
 
-def run(chosen: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python in another process, with a tier chosen."""
+def run(chosen: str, *arguments: str) -> str:
+    """What Python writes in another process, with a tier chosen."""
     environment = os.environ | {"PYGGML_SIMD": chosen}
-    return subprocess.run([sys.executable, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    finished = subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    return finished.stdout
 
 
-def test_all_tiers_give_the_same_bits() -> None:
-    digests = {chosen: run(chosen, "-c", DIGEST).stdout for chosen in available_tiers()}
-    assert len(set(digests.values())) == 1
-    assert len(digests["portable"].strip()) == 64
+def assert_same_products(names: list[str]) -> None:
+    """Those of the fastest tier have passed the tests of matrix products, so the others would, too."""
+    digests = {chosen: run(chosen, "-m", "tests.kernels.tier_digests", *names) for chosen in available_tiers()}
+    lines = digests["portable"].splitlines()
+    assert [each.split()[0] for each in lines] == names
+    assert all(each.splitlines() == lines for each in digests.values()), digests
 
 
-@pytest.mark.parametrize("chosen", ["avx2", "portable"])
-def test_the_other_tiers_pass_the_tests_of_matrix_products(chosen: str) -> None:
-    if chosen not in available_tiers():
-        pytest.skip(f"this CPU has no {chosen}")
-    finished = run(chosen, "-m", "pytest", "-q", "-x", "tests/kernels/test_matmul.py")
-    assert finished.returncode == 0, finished.stdout[-2000:]
+def test_all_tiers_give_the_same_products_in_every_layout() -> None:
+    assert_same_products([each.name for each in formats_of_all_layouts()])
+
+
+@pytest.mark.slow
+def test_all_tiers_give_the_same_products_in_every_format() -> None:
+    assert_same_products([each.name for each in FORMATS.values()])
+
+
+@pytest.mark.slow
+def test_all_tiers_give_the_same_logits() -> None:
+    digests = {run(chosen, "-c", DIGEST) for chosen in available_tiers()}
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == 64
 
 
 def test_a_tier_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYGGML_SIMD", "mmx")
     tier.cache_clear()
-    with pytest.raises(ValueError, match=r"PYGGML_SIMD is 'mmx'; allowed on this CPU: .*portable"):
+    message = r"PYGGML_SIMD is 'mmx'; allowed on this CPU: .*portable"
+    with pytest.raises(ValueError, match=message):
         tier()
-    tier.cache_clear()
+    kernel_cache_directory.cache_clear()
+    with pytest.raises(ValueError, match=message):
+        kernel_cache_directory()
+    with pytest.raises(UsageError, match=message):
+        CPUBackend(1, 1, 1)

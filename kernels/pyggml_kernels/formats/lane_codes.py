@@ -11,30 +11,18 @@ from llvmlite import ir
 from numba import types
 
 from pyggml_kernels.jit import intrinsic
+from pyggml_kernels.simd.vector import F32, I32, I64, call, constant, splat
 
-_FLOAT, _INTEGER, _WORD = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _MAGNITUDE, _SIGN = 0x7FFFFFFF, 31
 
 
-def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
-    """Call LLVM's intrinsic of that name."""
-    function = builder.module.globals.get(name) or ir.Function(
-        builder.module, ir.FunctionType(result, [each.type for each in arguments]), name
-    )
-    return builder.call(function, arguments)
-
-
 def _integers(builder: Any, lanes: Any) -> Any:
-    return builder.bitcast(lanes, ir.VectorType(_INTEGER, lanes.type.count))
-
-
-def _constant(vector: Any, value: float) -> Any:
-    return ir.Constant(vector, [value] * vector.count)
+    return builder.bitcast(lanes, ir.VectorType(I32, lanes.type.count))
 
 
 def _order(builder: Any, bits: Any) -> Any:
     """Bits of floats as integers that order like the numbers, with -0 before 0; the same again gives the bits back."""
-    flip = builder.and_(builder.ashr(bits, _constant(bits.type, _SIGN)), _constant(bits.type, _MAGNITUDE))
+    flip = builder.and_(builder.ashr(bits, constant(bits.type, _SIGN)), constant(bits.type, _MAGNITUDE))
     return builder.xor(bits, flip)
 
 
@@ -44,9 +32,9 @@ def _extreme(name: str) -> Callable[..., Any]:
     def extreme(typing_context: Any, lanes: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             ordered = _order(builder, _integers(builder, arguments[0]))
-            found = _call(builder, f"llvm.vector.reduce.{name}.v{lanes.n}i32", _INTEGER, ordered)
-            flip = builder.and_(builder.ashr(found, _INTEGER(_SIGN)), _INTEGER(_MAGNITUDE))
-            return builder.bitcast(builder.xor(found, flip), _FLOAT)
+            found = call(builder, f"llvm.vector.reduce.{name}.v{lanes.n}i32", I32, [ordered])
+            flip = builder.and_(builder.ashr(found, I32(_SIGN)), I32(_MAGNITUDE))
+            return builder.bitcast(builder.xor(found, flip), F32)
 
         return types.float32(lanes), generate
 
@@ -72,7 +60,7 @@ def which_lanes(typing_context: Any, condition: Any) -> Any:
     """Truths as the bits of an integer, that of lane 0 the lowest."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.zext(builder.bitcast(arguments[0], ir.IntType(condition.n)), _WORD)
+        return builder.zext(builder.bitcast(arguments[0], ir.IntType(condition.n)), I64)
 
     return types.int64(condition), generate
 
@@ -92,7 +80,7 @@ def round_away(typing_context: Any, lanes: Any) -> Any:
     """The nearest integer, halves away from zero."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _call(builder, f"llvm.round.v{lanes.n}f32", arguments[0].type, *arguments)
+        return call(builder, f"llvm.round.v{lanes.n}f32", lanes.llvm, list(arguments))
 
     return lanes(lanes), generate
 
@@ -102,7 +90,7 @@ def round_down(typing_context: Any, lanes: Any) -> Any:
     """The largest integer that is no larger."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _call(builder, f"llvm.floor.v{lanes.n}f32", arguments[0].type, *arguments)
+        return call(builder, f"llvm.floor.v{lanes.n}f32", lanes.llvm, list(arguments))
 
     return lanes(lanes), generate
 
@@ -117,11 +105,8 @@ def held(typing_context: Any, lanes: Any, otherwise: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value, other = arguments
-        size = _call(builder, f"llvm.fabs.v{lanes.n}f32", value.type, value)
-        small = builder.fcmp_ordered("<", size, _constant(value.type, 2.0**31))
-        undefined = ir.Constant(value.type, ir.Undefined)
-        first = builder.insert_element(undefined, other, _INTEGER(0))
-        others = builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INTEGER, lanes.n), None))
-        return builder.select(small, value, others)
+        size = call(builder, f"llvm.fabs.v{lanes.n}f32", value.type, [value])
+        small = builder.fcmp_ordered("<", size, constant(value.type, 2.0**31))
+        return builder.select(small, value, splat(builder, other, lanes.n))
 
     return lanes(lanes, types.float32), generate

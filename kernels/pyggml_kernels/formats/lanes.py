@@ -4,127 +4,36 @@ The quantizers of the K formats try scales for each group with sums whose order 
 depend on each other, so a lane does what scalar code would do for its group, operation by operation. The vectors are
 LLVM's portable ones: the compiler picks the instructions that the machine has, or splits them.
 
-Operators take two vectors, or a vector and a float32. Comparisons with a NaN are false, except `!=`, as in C.
+Their operators are those of `simd.operators`.
 """
 
-import operator
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.datamodel.models import PrimitiveModel
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import lower_builtin, register_model
 
 from pyggml_kernels.jit import intrinsic
 from pyggml_kernels.rounding import TO_INTEGER
+from pyggml_kernels.simd.operators import same_width
+from pyggml_kernels.simd.vector import Vector, splat
 
-_ELEMENTS = {types.float32: ir.FloatType(), types.int32: ir.IntType(32), types.boolean: ir.IntType(1)}
 _FLOAT_ALIGNMENT = 4
 
 # Numba's own functions, which it does not type.
-_infer_global: Any = infer_global
-_lower_builtin: Any = lower_builtin
-_signature: Any = signature
 _cgutils: Any = cgutils
 
 
-class Lanes(types.Type):
-    """A vector of `n` numbers of one element type."""
-
-    def __init__(self, element: Any, n: int) -> None:
-        self.element, self.n = element, n
-        super().__init__(name=f"{element}x{n}")
-
-    @property
-    def llvm(self) -> ir.VectorType:
-        """The type of the machine's vector."""
-        return ir.VectorType(_ELEMENTS[self.element], self.n)
+def _floats(n: int) -> Vector:
+    return Vector(types.float32, n)
 
 
-@register_model(Lanes)
-class _LanesModel(PrimitiveModel):
-    def __init__(self, manager: Any, lanes: Lanes) -> None:
-        cast("Any", super()).__init__(manager, lanes, lanes.llvm)
+def _integers(n: int) -> Vector:
+    return Vector(types.int32, n)
 
 
-def _floats(n: int) -> Lanes:
-    return Lanes(types.float32, n)
-
-
-def _integers(n: int) -> Lanes:
-    return Lanes(types.int32, n)
-
-
-def _truths(n: int) -> Lanes:
-    return Lanes(types.boolean, n)
-
-
-def _splat(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
-    """A scalar in every lane."""
-    undefined = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
-
-
-def _same_width(builder: Any, vector: ir.VectorType, values: Any) -> list[Any]:
-    """Vectors as they are and scalars in every lane."""
-    return [each if isinstance(each.type, ir.VectorType) else _splat(builder, each, vector) for each in values]
-
-
-# --- operators --------------------------------------------------------------------------------------------------------
-
-
-def _register(operation: Callable[..., Any], result: Callable[[Lanes], Lanes], generate: Callable[..., Any]) -> None:
-    """Give an operator of two float vectors, or of one and a float32, its type and its code."""
-
-    @_infer_global(operation)
-    class _Operator(AbstractTemplate):
-        def generic(self, arguments: Any, keywords: Any) -> Any:
-            lanes = [each for each in arguments if isinstance(each, Lanes)]
-            if len(arguments) != 2 or not lanes:
-                return None
-            if any(each not in (lanes[0], lanes[0].element) for each in arguments):
-                return None
-            return _signature(result(lanes[0]), *arguments)
-
-    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = next(each for each in signature.args if isinstance(each, Lanes))
-        return generate(builder, *_same_width(builder, lanes.llvm, arguments))
-
-    for pair in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
-        _lower_builtin(operation, *pair)(lower)
-
-
-def _register_comparison(operation: Callable[..., Any], sign: str) -> None:
-    ordered = sign != "!="
-
-    def generate(builder: Any, left: Any, right: Any) -> Any:
-        compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
-        return compare(sign, left, right)
-
-    _register(operation, lambda lanes: _truths(lanes.n), generate)
-
-
-for _operation, _name in (
-    (operator.add, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.mul, "fmul"),
-    (operator.truediv, "fdiv"),
-):
-    _register(
-        _operation,
-        lambda lanes: lanes,
-        lambda builder, left, right, name=_name: getattr(builder, name)(left, right),
-    )
-for _operation, _name in ((operator.lt, "<"), (operator.gt, ">"), (operator.ne, "!=")):
-    _register_comparison(_operation, _name)
-_register(operator.and_, lambda lanes: lanes, lambda builder, left, right: builder.and_(left, right))
-
-
-# --- functions --------------------------------------------------------------------------------------------------------
+def _truths(n: int) -> Vector:
+    return Vector(types.boolean, n)
 
 
 def _call(builder: Any, name: str, *arguments: Any) -> Any:
@@ -157,9 +66,7 @@ def lanes_of(typing_context: Any, n: Any, value: Any) -> Any:
     if not isinstance(n, types.IntegerLiteral):
         return None
     lanes = _floats(n.literal_value)
-    return lanes(n, types.float32), lambda context, builder, signature, arguments: _splat(
-        builder, arguments[1], lanes.llvm
-    )
+    return lanes(n, types.float32), lambda context, builder, signature, arguments: splat(builder, arguments[1], lanes.n)
 
 
 @intrinsic
@@ -212,7 +119,7 @@ def select(typing_context: Any, condition: Any, true: Any, false: Any) -> Any:
     lanes = _floats(condition.n)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.select(arguments[0], *_same_width(builder, lanes.llvm, arguments[1:]))
+        return builder.select(arguments[0], *same_width(builder, lanes.llvm, arguments[1:]))
 
     return lanes(condition, true, false), generate
 
@@ -260,7 +167,7 @@ def nearest_in(typing_context: Any, lanes: Any, lowest: Any, highest: Any) -> An
         bits = builder.bitcast(builder.fadd(arguments[0], to_integer), integers)
         low = builder.and_(bits, ir.Constant(integers, [0x007FFFFF] * lanes.n))
         found = builder.sub(low, ir.Constant(integers, [0x00400000] * lanes.n))
-        bounds = [_splat(builder, builder.trunc(each, ir.IntType(32)), integers) for each in arguments[1:]]
+        bounds = [splat(builder, builder.trunc(each, ir.IntType(32)), lanes.n) for each in arguments[1:]]
         bounded = _call(builder, "smin", _call(builder, "smax", found, bounds[0]), bounds[1])
         return builder.sitofp(bounded, lanes.llvm)
 

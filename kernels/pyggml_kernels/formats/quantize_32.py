@@ -21,11 +21,12 @@ from pyggml_kernels.formats.importance import (
     weigh,
 )
 from pyggml_kernels.formats.lane_codes import held, round_down
-from pyggml_kernels.formats.lanes import opposite, select, stack_memory, store_lanes
+from pyggml_kernels.formats.lanes import select, stack_memory, store_lanes
 from pyggml_kernels.formats.quantize_floats import N_ARGUMENTS
 from pyggml_kernels.formats.scale_search import search_by_importance, search_scale
 from pyggml_kernels.jit import device
 from pyggml_kernels.memory import f32, i64
+from pyggml_kernels.simd.rows import opposite
 
 _ZERO, _HALF = np.float32(0), np.float32(0.5)
 #: Trials of the search for scale and minimum: 37, that map the range of a block to 0.9 less to 0.9 more levels.

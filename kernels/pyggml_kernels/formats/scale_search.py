@@ -15,7 +15,6 @@ from pyggml_kernels.formats.lanes import (
     load_lanes,
     magnitude,
     nearest_in,
-    opposite,
     select,
     store_lanes,
     store_lanes_as_bytes,
@@ -23,6 +22,7 @@ from pyggml_kernels.formats.lanes import (
 )
 from pyggml_kernels.jit import device
 from pyggml_kernels.rounding import TO_INTEGER
+from pyggml_kernels.simd.rows import opposite
 
 #: A group whose weights are all smaller is quantized as zeros.
 SMALLEST_WEIGHT = np.float32(1e-15)

@@ -14,7 +14,8 @@ from numba.extending import register_model
 #: Rows of weights in a tile: the 32-bit lanes of a 512-bit register.
 TILE_ROWS = 16
 
-I8, I16, I32, I64, F16, F32 = (
+I1, I8, I16, I32, I64, F16, F32 = (
+    ir.IntType(1),
     ir.IntType(8),
     ir.IntType(16),
     ir.IntType(32),
@@ -22,11 +23,11 @@ I8, I16, I32, I64, F16, F32 = (
     ir.HalfType(),
     ir.FloatType(),
 )
-_ELEMENTS = {types.int8: I8, types.int16: I16, types.int32: I32, types.float32: F32}
+_ELEMENTS = {types.boolean: I1, types.int8: I8, types.int16: I16, types.int32: I32, types.float32: F32}
 
 
 class Vector(types.Type):
-    """A vector of `n` numbers of one element type."""
+    """A vector of `n` numbers, or truth values, of one element type."""
 
     def __init__(self, element: Any, n: int) -> None:
         self.element, self.n = element, n
@@ -72,8 +73,8 @@ def splat(builder: Any, scalar: Any, n: int) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, n), None))
 
 
-def constant(kind: ir.VectorType, value: int) -> Any:
-    """The same integer in every lane."""
+def constant(kind: ir.VectorType, value: float) -> Any:
+    """The same number in every lane."""
     return ir.Constant(kind, [value] * kind.count)
 
 

@@ -16,8 +16,10 @@ from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Rows
 from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml.errors import UsageError
 from pyggml_kernels.formats import FORMATS, Format
 from pyggml_kernels.plan import Plan
+from pyggml_kernels.simd.cpu import tier
 from pyggml_kernels.threads import WorkerPool, available_cores
 
 #: Batch shapes whose plans are kept. A plan is made in 10 us an operation, longer than a small model takes for a token:
@@ -49,12 +51,16 @@ class _Block:
 class CPUBackend:
     """All cores, or `n_threads` of them, for batches of up to `n_batch` tokens of `n_sequences` sequences.
 
-    `formats` are those of weights, by their numbers.
+    `formats` are those of weights, by their numbers. UsageError if `PYGGML_SIMD` asks for what the CPU does not have.
     """
 
     def __init__(
         self, n_threads: int | None, n_batch: int, n_sequences: int, formats: Mapping[int, Format] = FORMATS
     ) -> None:
+        try:
+            tier()
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         self._pool = WorkerPool(n_threads or available_cores())
         self._formats = formats
         self._tiles = TileMemory()

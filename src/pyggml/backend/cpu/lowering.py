@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend import graph as g
@@ -23,7 +24,9 @@ from pyggml_kernels.plan import Operation
 #: Chunks that an operation is cut into for each worker: enough that one worker's delay is shared by all.
 _CHUNKS_PER_WORKER = 8
 #: Tokens whose queries share one conversion of a page of keys and values.
-_TOKENS_PER_ATTENTION_CHUNK = 8
+_TOKENS_PER_ATTENTION_CHUNK = 16
+#: Pages of a context that are a part of it, with a softmax of its own. Results depend on it in their last bits.
+_PAGES_PER_PART = 8
 #: Floats of an elementwise operation in a chunk.
 _ELEMENTS_PER_CHUNK = 8192
 
@@ -66,8 +69,9 @@ class Lowering:
         self._inputs = inputs
         self._n_rows = n_rows
         self._n_workers = n_workers
-        # What kernels read besides the arena: kept alive with the plan.
+        # What kernels read and write besides the arena: kept alive with the plan.
         self.constants: list[npt.NDArray[Any]] = []
+        self._partial_results = np.empty(0, np.uint8)
         self._lower: dict[type[g.Node], Callable[[Any], list[Operation]]] = {
             g.Embed: self._embed,
             g.RopeAngles: self._rope_angles,
@@ -155,7 +159,7 @@ class Lowering:
             *self._hadamard(node.values, n_kv_heads, values),
             self._store(node.keys, node.layer, keys),
             self._store(node.values, node.layer, values),
-            self._attend(node),
+            *self._attend(node),
             *self._hadamard(node.output, node.n_heads, values),
         ]
 
@@ -186,7 +190,30 @@ class Lowering:
         }
         return Operation(attention.store_rows, arguments(attention.N_ARGUMENTS, integers), self._n_rows["tokens"])
 
-    def _attend(self, node: g.Attention) -> Operation:
+    def _attend(self, node: g.Attention) -> list[Operation]:
+        """Few tokens share their contexts among chunks, part by part; many are chunks enough by themselves."""
+        n, n_kv_heads = self._n_rows["tokens"], self._cache.shape.n_kv_heads
+        if n > _TOKENS_PER_ATTENTION_CHUNK:
+            n_chunks = _chunks(n, _TOKENS_PER_ATTENTION_CHUNK) * n_kv_heads
+            return [Operation(attention.attend, self._attend_arguments(node, 1, 0), n_chunks)]
+        n_parts = _chunks(self._inputs.page_table.shape[1], _PAGES_PER_PART)
+        n_sharing = min(n_parts, _chunks(self._n_workers * _CHUNKS_PER_WORKER, n_kv_heads))
+        partials = self._partials(n_parts * n * node.n_heads)
+        words = self._attend_arguments(node, n_sharing, partials)
+        return [
+            Operation(attention.attend, words, n_sharing * n_kv_heads),
+            Operation(attention.merge_parts, words, n_kv_heads),
+        ]
+
+    def _partials(self, n: int) -> int:
+        """Where `n` partial results of attention are kept, for one layer after the other."""
+        n_bytes = n * attention.partial_bytes(self._cache.values.size)
+        if self._partial_results.nbytes < n_bytes:
+            self._partial_results = np.empty(n_bytes, np.uint8)
+            self.constants.append(self._partial_results)
+        return int(self._partial_results.ctypes.data)
+
+    def _attend_arguments(self, node: g.Attention, n_sharing: int, partials: int) -> npt.NDArray[np.int64]:
         keys, values, shape = self._cache.keys, self._cache.values, self._cache.shape
         i, n = self._inputs, self._n_rows["tokens"]
         integers = {
@@ -215,9 +242,11 @@ class Lowering:
             23: values.size,
             24: keys.page_bytes,
             25: values.page_bytes,
+            26: _PAGES_PER_PART,
+            27: n_sharing,
+            28: partials,
         }
-        words = arguments(attention.N_ARGUMENTS, integers, {22: node.scale})
-        return Operation(attention.attend, words, _chunks(n, _TOKENS_PER_ATTENTION_CHUNK) * shape.n_kv_heads)
+        return arguments(attention.N_ARGUMENTS, integers, {22: node.scale})
 
     def _elementwise(self, kernel: Any, left: g.Value, right: g.Value, output: g.Value) -> list[Operation]:
         n = self._n_rows[output.rows] * output.n_columns
