@@ -131,7 +131,8 @@ def device(function: Function) -> Function:
     process, so that a kernel compiled in one process would call the helpers of a kernel compiled in another.
     """
     function.__qualname__ += f"_{uuid4().hex}"
-    return cast("Function", numba.njit(nogil=True, error_model="numpy")(function))
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast("Function", numba.njit(nogil=True, error_model="numpy", **options)(function))
 
 
 def checked_device(function: Function) -> Function:

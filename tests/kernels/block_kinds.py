@@ -30,8 +30,8 @@ def _zero(form: Format, generator: np.random.Generator, n_rows: int, n_columns: 
 
 def _denormal(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Floats:
     """Subnormal numbers, or numbers whose scales are subnormal halves."""
-    size = generator.choice([1e-41, 1e-38, 1e-6, 1e-7], (n_rows, 1))
-    return (generator.standard_normal((n_rows, n_columns)) * size).astype(np.float32)
+    exponents = np.array([-41, -38, -7, -6])[generator.integers(4, size=(n_rows, 1))]
+    return (generator.standard_normal((n_rows, n_columns)) * 10.0**exponents).astype(np.float32)
 
 
 def _huge(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Floats:
@@ -56,14 +56,18 @@ ACTIVATION_KINDS: dict[str, Rows] = {
 }
 
 
+def _huge_weights(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Floats:
+    """Weights up to the largest half."""
+    size = 6e4 * 10.0 ** generator.uniform(-1, 0, (n_rows, 1))
+    return (generator.uniform(-1, 1, (n_rows, n_columns)) * size).astype(np.float32)
+
+
+#: Weights to be quantized by kind.
+WEIGHT_KINDS: dict[str, Rows] = {"normal": _normal, "zero": _zero, "denormal": _denormal, "huge": _huge_weights}
+
+
 def _encoded(rows: Rows) -> Callable[[Format, np.random.Generator, int, int], Bytes]:
     return lambda form, generator, n_rows, n_columns: encode(form, rows(form, generator, n_rows, n_columns))
-
-
-def _huge_weights(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Bytes:
-    """Weights around the largest half."""
-    numbers = generator.uniform(-6e4, 6e4, (n_rows, n_columns))
-    return encode(form, (numbers * 10.0 ** generator.uniform(-1, 0, (n_rows, 1))).astype(np.float32))
 
 
 def _any_bits(form: Format, generator: np.random.Generator, n_rows: int, n_columns: int) -> Bytes:
@@ -90,9 +94,6 @@ def _make_finite(halves: npt.NDArray[np.uint16]) -> None:
 
 #: Encoded weights (n_rows, row_bytes) by kind.
 BLOCK_KINDS: dict[str, Callable[[Format, np.random.Generator, int, int], Bytes]] = {
-    "normal": _encoded(_normal),
-    "zero": _encoded(_zero),
-    "denormal": _encoded(_denormal),
-    "huge": _huge_weights,
+    **{name: _encoded(rows) for name, rows in WEIGHT_KINDS.items()},
     "any bits": _any_bits,
 }

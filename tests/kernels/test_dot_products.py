@@ -30,7 +30,7 @@ def generic(form: Format, weights: Bytes, activations: Bytes, n: int) -> Floats:
 
 
 @block_formats
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_blocks=st.integers(1, 20),

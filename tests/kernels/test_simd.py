@@ -12,8 +12,10 @@ from pyggml.errors import UsageError
 from pyggml_kernels.formats import FORMATS
 from pyggml_kernels.jit import kernel_cache_directory
 from pyggml_kernels.simd.cpu import available_tiers, tier
-from tests.kernels.tier_digests import formats_of_all_layouts
 
+#: Formats whose layouts have, together, all that code depends on: levels of each number of bits, a table, scales of
+#: floats and of integers, minimums of both, also in shared bytes, blocks that are decoded, and both 16-bit floats.
+VARIED = ["F16", "BF16", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q6_K", "IQ1_M", "IQ4_XS"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: The digest of logits of the model in the package, by batches that go through every way of multiplying.
 DIGEST = """
@@ -47,8 +49,8 @@ def assert_same_products(names: list[str]) -> None:
     assert all(each.splitlines() == lines for each in digests.values()), digests
 
 
-def test_all_tiers_give_the_same_products_in_every_layout() -> None:
-    assert_same_products([each.name for each in formats_of_all_layouts()])
+def test_all_tiers_give_the_same_products_in_varied_layouts() -> None:
+    assert_same_products(VARIED)
 
 
 @pytest.mark.slow

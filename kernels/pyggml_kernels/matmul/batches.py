@@ -4,31 +4,33 @@ from collections.abc import Callable
 from typing import Any
 
 from pyggml_kernels.jit import device
-from pyggml_kernels.matmul.words import BATCH, tokens_from, write_results
+from pyggml_kernels.matmul.words import BATCH, MIN_SHARING, tokens_from, write_results
 from pyggml_kernels.simd.rows import Operation
 from pyggml_kernels.simd.vector import TILE_ROWS
 from pyggml_kernels.tiles.operands import Tile
 
-_HALF = BATCH // 2
 
+def all_tokens(product: Callable[[int], Operation], one: Operation) -> Operation:
+    """Makes `(a, index, tile, single, results)` from what makes a product for a number of tokens.
 
-def all_tokens(product: Callable[[int], Operation]) -> Operation:
-    """Makes `(a, index, tile, results)` from what makes a product for a number of tokens."""
-    many, few, one = product(BATCH), product(_HALF), product(1)
+    `one` is the product for a token that is left alone, with the same weights as another tile, `single`: kernels that
+    have it anyway need not compile another.
+    """
+    many, few = product(BATCH), product(MIN_SHARING)
 
     @device
-    def multiply(a: Any, index: int, tile: Tile, results: int) -> None:
+    def multiply(a: Any, index: int, tile: Tile, single: Tile, results: int) -> None:
         token, n_tokens = 0, a[4]
         while token < n_tokens:
             left = n_tokens - token
-            n = BATCH if left >= BATCH else (_HALF if left >= _HALF else 1)
+            n = BATCH if left >= BATCH else (MIN_SHARING if left >= MIN_SHARING else 1)
             tokens = tokens_from(a, token)
             if n == BATCH:
                 many(tile, tokens, results, TILE_ROWS * 4)
-            elif n == _HALF:
+            elif n == MIN_SHARING:
                 few(tile, tokens, results, TILE_ROWS * 4)
             else:
-                one(tile, tokens, results, TILE_ROWS * 4)
+                one(single, tokens, results, TILE_ROWS * 4)
             write_results(a, index, token, n, results)
             token += n
 

@@ -20,7 +20,7 @@ N_ARGUMENTS = N_COMMON + 2
 _OFFSET = 128
 
 # Bound below, by the size of groups.
-_many_tokens: Any = None
+_all_tokens: Any = None
 
 
 def scratch_bytes(n_columns: int, group_size: int) -> int:
@@ -69,7 +69,7 @@ def _multiply(arguments: int, chunk: int, worker: int) -> None:
         _arrange(levels, n_columns, tile_levels)
         _transpose(scales, n_groups, tile_scales)
         tile = Tile(tile_levels, PART_COLUMNS * TILE_ROWS, tile_scales, scale_stride, n_columns, _OFFSET)
-        _many_tokens(a, index, tile, results)
+        _all_tokens(a, index, tile, tile, results)
 
 
 def _product(group_size: int) -> Kernel:
@@ -77,7 +77,7 @@ def _product(group_size: int) -> Kernel:
         layout = TileLayout(8, group_size, integer_scales=False, has_minimum=False)
         return float_product(layout, n_tokens, halves=False)
 
-    return kernel_from(_multiply, f"multiply_blocks_{group_size}", _many_tokens=all_tokens(make))
+    return kernel_from(_multiply, f"multiply_blocks_{group_size}", _all_tokens=all_tokens(make, make(1)))
 
 
 #: The kernels by the size of groups.

@@ -5,7 +5,7 @@ from typing import Any
 
 from pyggml_kernels.jit import Kernel, device, kernel_from
 from pyggml_kernels.matmul.batches import all_tokens
-from pyggml_kernels.matmul.words import N_COMMON, RESULT_BYTES, tile_range, tokens_from, write_results
+from pyggml_kernels.matmul.words import MIN_SHARING, N_COMMON, RESULT_BYTES, tile_range
 from pyggml_kernels.memory import i64
 from pyggml_kernels.simd.levels import PART_COLUMNS, part_bytes
 from pyggml_kernels.simd.rows import Operation
@@ -18,12 +18,9 @@ from pyggml_kernels.tiles.products import float_product, integer_product
 
 #: Common words, then 18 the offset of the levels.
 N_ARGUMENTS = N_COMMON + 1
-#: Tokens from which on they share wider levels.
-_MIN_SHARING = 3
 
 # Bound by `packed_product`.
-_one_token: Any = None
-_many_tokens: Any = None
+_all_tokens: Any = None
 _widen: Any = None
 _LAYOUT_BYTES: tuple[int, int, int] = (0, 0, 0)
 
@@ -42,15 +39,11 @@ def _multiply(arguments: int, chunk: int, worker: int) -> None:
     first, last = tile_range(a, chunk)
     for index in range(first, last):
         levels = a[0] + index * a[1]
-        if a[4] < _MIN_SHARING:
-            tile = Tile(levels, block_bytes, levels + level_bytes, block_bytes, a[3], a[18])
-            for token in range(a[4]):
-                _one_token(tile, tokens_from(a, token), results, TILE_ROWS * 4)
-                write_results(a, index, token, 1, results)
-        else:
+        single = Tile(levels, block_bytes, levels + level_bytes, block_bytes, a[3], a[18])
+        tile = Tile(wide, wide_bytes, levels + level_bytes, block_bytes, a[3], a[18])
+        if a[4] >= MIN_SHARING:
             _widen(levels, a[3], wide)
-            tile = Tile(wide, wide_bytes, levels + level_bytes, block_bytes, a[3], a[18])
-            _many_tokens(a, index, tile, results)
+        _all_tokens(a, index, tile, single, results)
 
 
 def _widening(layout: TileLayout) -> Operation:
@@ -77,8 +70,7 @@ def packed_product(packing: Packing) -> Kernel:
     return kernel_from(
         _multiply,
         f"multiply_{layout.name}",
-        _one_token=make(layout, 1),
-        _many_tokens=all_tokens(lambda n_tokens: make(wide, n_tokens)),
+        _all_tokens=all_tokens(lambda n_tokens: make(wide, n_tokens), make(layout, 1)),
         _widen=_widening(layout),
         _LAYOUT_BYTES=(layout.level_bytes, layout.block_bytes, wide.level_bytes),
     )

@@ -5,7 +5,7 @@ from typing import Any
 from pyggml_kernels.calls import call_convert
 from pyggml_kernels.jit import Kernel, device, kernel_from
 from pyggml_kernels.matmul.batches import all_tokens
-from pyggml_kernels.matmul.words import N_COMMON, RESULT_BYTES, tile_range, tokens_from, write_results
+from pyggml_kernels.matmul.words import MIN_SHARING, N_COMMON, RESULT_BYTES, tile_range
 from pyggml_kernels.memory import f32, i64
 from pyggml_kernels.simd.rows import Operation, load_floats, load_halves, load_upper_halves
 from pyggml_kernels.simd.vector import TILE_ROWS
@@ -15,11 +15,9 @@ from pyggml_kernels.tiles.operands import Tile
 
 #: Common words, then 18 the format's `load`: read if the weights are rows.
 N_ARGUMENTS = N_COMMON + 1
-#: Tokens from which on they share weights as floats.
-_MIN_SHARING = 3
 
 # Bound below.
-_one_token: Any = None
+_all_tokens: Any = None
 _make_floats: Any = None
 _IN_ROWS = False
 
@@ -29,9 +27,6 @@ def scratch_bytes(n_columns: int) -> int:
     return RESULT_BYTES + 2 * TILE_ROWS * 4 * n_columns
 
 
-_all_tokens = all_tokens(lambda n_tokens: values_product(load_floats, 4, n_tokens))
-
-
 def _multiply(arguments: int, chunk: int, worker: int) -> None:
     """A chunk of a product with floats."""
     a = i64(arguments, N_ARGUMENTS)
@@ -39,14 +34,10 @@ def _multiply(arguments: int, chunk: int, worker: int) -> None:
     floats = results + RESULT_BYTES
     first, last = tile_range(a, chunk)
     for index in range(first, last):
-        if a[4] < _MIN_SHARING and not _IN_ROWS:
-            tile = Tile(a[0] + index * a[1], 0, 0, 0, a[3], 0)
-            for token in range(a[4]):
-                _one_token(tile, tokens_from(a, token), results, TILE_ROWS * 4)
-                write_results(a, index, token, 1, results)
-        else:
+        tile = Tile(floats, 0, 0, 0, a[3], 0)
+        if a[4] >= MIN_SHARING or _IN_ROWS:
             _make_floats(a, index, floats)
-            _all_tokens(a, index, Tile(floats, 0, 0, 0, a[3], 0), results)
+        _all_tokens(a, index, tile, tile if _IN_ROWS else Tile(a[0] + index * a[1], 0, 0, 0, a[3], 0), results)
 
 
 def _widening(load_values: Operation, value_bytes: int) -> Operation:
@@ -74,11 +65,15 @@ def _decode(a: Any, index: int, out: int) -> None:
             target[column * TILE_ROWS + row] = source[row * n_columns + column]
 
 
+def _floats_product(n_tokens: int) -> Operation:
+    return values_product(load_floats, 4, n_tokens)
+
+
 def _tile_product(name: str, load_values: Operation, value_bytes: int) -> Kernel:
     return kernel_from(
         _multiply,
         f"multiply_{name}",
-        _one_token=values_product(load_values, value_bytes, 1),
+        _all_tokens=all_tokens(_floats_product, values_product(load_values, value_bytes, 1)),
         _make_floats=_widening(load_values, value_bytes),
     )
 
@@ -92,5 +87,9 @@ VALUE_PRODUCTS = {
 
 #: The kernel for rows.
 ROW_PRODUCT = kernel_from(
-    _multiply, "multiply_rows", _one_token=values_product(load_floats, 4, 1), _make_floats=_decode, _IN_ROWS=True
+    _multiply,
+    "multiply_rows",
+    _all_tokens=all_tokens(_floats_product, _floats_product(1)),
+    _make_floats=_decode,
+    _IN_ROWS=True,
 )
