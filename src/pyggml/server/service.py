@@ -90,7 +90,7 @@ class Service:
         return shown_file_type(self.model.file.get("general.file_type", int, -1))
 
 
-def service_of(request: Request) -> Service:
-    """The service that a request came to; for `Depends`."""
+async def service_of(request: Request) -> Service:
+    """The service that a request came to; for `Depends`. No plain function: that would be called on another thread."""
     service: Service = request.app.state.service
     return service
