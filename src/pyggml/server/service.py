@@ -57,7 +57,12 @@ _SIZES = {"_S": " - Small", "_M": " - Medium", "_L": " - Large"}
 
 def shown_file_type(number: int) -> str:
     """llama.cpp's words for a file type, such as "Q4_K - Medium"."""
-    name = next((each.name for each in FILE_TYPES.values() if each.number == number), "unknown")
+    # Some numbers have two names, of which the longer says more: Q4_K and Q4_K_M.
+    name = max(
+        (each.name for each in FILE_TYPES.values() if each.number == number and not each.is_copy),
+        key=len,
+        default="unknown",
+    )
     for end, size in _SIZES.items():
         if name.endswith(f"_K{end}"):
             return name.removesuffix(end) + size
