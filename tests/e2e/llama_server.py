@@ -13,7 +13,7 @@ from pyggml.package_data import demo_model
 
 
 @contextmanager
-def llama_server(**parameters: Any) -> Iterator[httpx.Client]:
+def llama_server(path: Path | None = None, **parameters: Any) -> Iterator[httpx.Client]:
     """A client of a server with 4 slots that share 512 positions; `parameters` are fields of llama.cpp's own."""
     params = xllamacpp.CommonParams()
     common = {
@@ -22,7 +22,7 @@ def llama_server(**parameters: Any) -> Iterator[httpx.Client]:
     }
     for name, value in {**common, **parameters}.items():
         setattr(params, name, value)
-    params.model.path = str(demo_model())
+    params.model.path = str(path or demo_model())
     params.cpuparams.n_threads = 1
     server = xllamacpp.Server(params)
     try:

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -15,6 +15,7 @@ import uvicorn
 import pyggml
 from pyggml.engine import Scheduler, SchedulerOptions
 from pyggml.server.application import create_app
+from pyggml.server.listening import Listening
 from pyggml.server.service import ServerOptions, Service
 
 
@@ -42,18 +43,25 @@ class Served:
 
 @contextmanager
 def served(
-    options: ServerOptions | None = None, *, n_ctx: int = 512, n_slots: int = 4, n_queue: int = 16
+    options: ServerOptions | None = None,
+    *,
+    path: Path | None = None,
+    n_ctx: int = 512,
+    n_slots: int = 4,
+    n_queue: int = 16,
 ) -> Iterator[Served]:
     """Serve until the block is left; then all pages of the cache must be free or held by idle contexts."""
-    model = pyggml.load(pyggml.demo_model(), n_ctx=n_ctx, n_cache=n_ctx * n_slots, n_sequences=n_slots, n_ubatch=64)
+    model = pyggml.load(
+        path or pyggml.demo_model(), n_ctx=n_ctx, n_cache=n_ctx * n_slots, n_sequences=n_slots, n_ubatch=64
+    )
     scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, n_queue))
     scheduler.start()
     service = Service(model, scheduler, options or ServerOptions())
-    listener = socket.create_server(("127.0.0.1", 0))
+    listeners = Listening(port=0).bind()
     server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, access_log=False))
-    thread = Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread = Thread(target=lambda: asyncio.run(server.serve(listeners.sockets)))
     thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    (url,) = listeners.addresses(encrypted=False)
     try:
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
             yield Served(url, service, client)
@@ -61,6 +69,6 @@ def served(
         server.should_exit = True
         thread.join()
         scheduler.stop(0)
-        listener.close()
+        listeners.close()
     scheduler.forget_all()
     assert model.engine.pool.n_free == n_ctx * n_slots // 64

@@ -1,6 +1,7 @@
 """The same requests to llama-server and to pyggml: the same names and types, and where it can be, the same values."""
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,16 @@ def test_openai_completion(server: Served, theirs: httpx.Client, body: dict[str,
     assert fixed(own) == fixed(other)
 
 
+def test_openai_usage_counts_each_prompt_once(server: Served) -> None:
+    body = {"prompt": ["Ravi was", "The fox"], "n": 2, "max_tokens": 3, "ignore_eos": True}
+    usage = server.post("/v1/completions", **body).json()["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (6, 12, 18)
+    events = server.stream("/v1/completions", **body, stream=True, stream_options={"include_usage": True})
+    *_, last, done = (line.removeprefix("data: ") for line in events)
+    assert done == "[DONE]"
+    assert (json.loads(last)["choices"], json.loads(last)["usage"]["total_tokens"]) == ([], 18)
+
+
 def test_openai_completion_in_a_stream(server: Served, theirs: httpx.Client) -> None:
     own, other = both(server, theirs, "/v1/completions", {**GREEDY, "stream": True, "logprobs": 1})
     assert own[-1] == other[-1] == "[DONE]"
@@ -217,7 +228,7 @@ def test_metrics(server: Served, theirs: httpx.Client) -> None:
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "cls", "none"])
 def test_embeddings(pooling: Pooling) -> None:
-    parameters = {"embedding": True, "pooling_type": POOLING_TYPES[pooling]}
+    parameters: dict[str, Any] = {"embedding": True, "pooling_type": POOLING_TYPES[pooling]}
     texts = ["Ravi was a boy", "The", [264, 272, 273]]
     with llama_server(**parameters) as theirs, served(ServerOptions(embeddings=True, pooling=pooling)) as server:
         for norm in (2, -1, 0, 1, 3):

@@ -66,10 +66,10 @@ async def ask(http: httpx.AsyncClient, client: Client, index: int) -> dict[str, 
             async for _ in stream.aiter_lines():
                 break
         return None
-    stream = client.kind == "streams"
-    response = await http.post("/completion", json={**client.body, "stream": stream, "return_tokens": True})
+    is_stream = client.kind == "streams"
+    response = await http.post("/completion", json={**client.body, "stream": is_stream, "return_tokens": True})
     assert response.status_code == 200, response.text
-    if not stream:
+    if not is_stream:
         return answer_of(response.json())
     return joined([httpx.Response(200, content=line[6:]).json() for line in response.text.split("\n") if line])
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,16 @@ def test_https(certificate: tuple[Path, Path]) -> None:
         assert server.wait() == 0
 
 
+def test_answers_are_sent_at_once() -> None:
+    """A socket that waits for more to send takes 40 ms for each answer."""
+    with running_server() as server, server.client() as client:
+        client.get("/health")
+        began = time.perf_counter()
+        for _ in range(50):
+            client.get("/health")
+        assert time.perf_counter() - began < 50 * 0.02
+
+
 def fails(*arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "pyggml", "serve", "--port", "0", *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -180,8 +191,8 @@ def test_clients_that_stop_sending_are_given_up() -> None:
 
 
 def test_help_names_what_llama_server_has() -> None:
-    arguments = ["-fa", "on", "--cont-batching", "-cram", "0", "--cache-reuse", "0", "-sps", "0.5", "-m", os.devnull]
+    arguments = ["-fa", "on", "--cont-batching", "--cache-reuse", "0", "-sps", "0.5", "-m", os.devnull]
     status, said = fails(*arguments)
     assert status == 1
-    for name in ("--flash-attn", "--cont-batching", "--cache-ram", "--cache-reuse", "--slot-prompt-similarity"):
+    for name in ("--flash-attn", "--cont-batching", "--cache-reuse", "--slot-prompt-similarity"):
         assert f"{name} has no effect" in said

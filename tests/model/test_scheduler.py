@@ -236,3 +236,24 @@ def test_a_prompt_that_is_too_long_says_by_how_much(scheduler: Scheduler) -> Non
     with pytest.raises(PromptTooLongError, match="300 tokens, and the context holds 256") as caught:
         scheduler.submit(GenerationRequest(tokens=(1,) * 300), lambda _: None)
     assert (caught.value.n_tokens, caught.value.n_ctx) == (300, 256)
+
+
+def test_contexts_that_make_room_come_back_from_memory(model: Model) -> None:
+    """The cache holds two of three conversations, memory all of them; none is computed twice, and none changes."""
+    scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots=2, max_spilled=1 << 24))
+    scheduler.start()
+    hold = model.engine.new_sequence()
+    hold.reserve(64 * 10)  # six pages are left, of which each conversation takes two or three
+    try:
+        requests = [
+            request_for(model, f"{name} {STORY * 4}", 8, seed=i) for i, name in enumerate(("Mira", "Tom", "Anna"))
+        ]
+        first = [list(scheduler.generate(request)) for request in requests]
+        second = [list(scheduler.generate(request)) for request in requests]
+        assert [answer_of(events) for events in second] == [answer_of(events) for events in first]
+        assert [n_cached(events) for events in second] == [len(request.tokens) - 1 for request in requests]
+    finally:
+        hold.truncate(0)
+        scheduler.stop(0)
+        scheduler.forget_all()
+    assert model.engine.pool.n_free == 1024 // 64

@@ -45,10 +45,10 @@ def test_the_pace_follows_the_device() -> None:
     assert pace.n_prompt == 32
     for _ in range(20):
         pace.note(128, 0.128)
-    assert pace.n_prompt == 192
+    assert pace.n_prompt == 96
     for _ in range(20):
         pace.note(512, 51.2)
     assert pace.n_prompt == 32
-    for _ in range(20):
+    for _ in range(60):
         pace.note(512, 0.01)
     assert pace.n_prompt == 512

@@ -14,7 +14,6 @@ _REASONS = {
     "cont_batching": "requests always share steps",
     "cache_reuse": "what prompts have in common at their beginnings is always computed once, and nothing else",
     "slot_prompt_similarity": "a prompt takes over what it shares with any other, whatever slot that had",
-    "cache_ram": "idle contexts stay in the key/value cache until their place is needed",
 }
 
 _option = section("Ignored")
@@ -32,7 +31,6 @@ _SERVER_OPTIONS = (
     _option("cont_batching", "-cb/-nocb", "--cont-batching/--no-cont-batching", default=None, hidden=True),
     _option("cache_reuse", "--cache-reuse", hidden=True),
     _option("slot_prompt_similarity", "-sps", "--slot-prompt-similarity", hidden=True),
-    _option("cache_ram", "-cram", "--cache-ram", hidden=True),
 )
 
 

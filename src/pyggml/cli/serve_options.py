@@ -46,6 +46,7 @@ class CapacityOptions:
     queue_size: int
     predict: int
     context_shift: bool
+    cache_ram: int
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,10 @@ _OPTIONS = (
     _capacity(
         "context_shift", "--context-shift/--no-context-shift", default=False, default_text="off",
         help="When the context is full, forget half of it and go on.",
+    ),
+    _capacity(
+        "cache_ram", "-cram", "--cache-ram", type=click.IntRange(-1), default=8192, default_text="8192", metavar="MIB",
+        help="Memory for evaluated prompts that the cache has no place for; 0: none, -1: no limit.",
     ),
     _endpoints("alias", "-a", "--alias", metavar="NAME[,NAME]", help="The model's name in answers."),
     _endpoints(

@@ -67,7 +67,7 @@ def run_server(options: ServeOptions) -> None:
             loaded = load_model(path, load, console, n_cache=n_cache, n_sequences=n_slots)
             model = loaded.model
             server_options = _server_options(options, model, keys)
-            scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, options.capacity.queue_size))
+            scheduler = Scheduler(model.engine, model.tokenizer, _scheduling(n_slots, options.capacity))
             scheduler.start()
             places = ", ".join(listeners.addresses(encrypted=listening.ssl_key_file is not None))
             console.remark(
@@ -106,6 +106,11 @@ def _capacity(options: ServeOptions, path: Path) -> tuple[int, int, int]:
         return n_slots, total, total
     each = _rounded(total // n_slots)
     return n_slots, each, each * n_slots
+
+
+def _scheduling(n_slots: int, capacity: CapacityOptions) -> SchedulerOptions:
+    max_spilled = None if capacity.cache_ram < 0 else capacity.cache_ram << 20
+    return SchedulerOptions(n_slots, capacity.queue_size, max_spilled)
 
 
 def _rounded(n_positions: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 #: How long those that are generating may wait for a step that also reads prompts; seconds.
-_STEP_SECONDS = 0.2
+_STEP_SECONDS = 0.1
 #: Prompt tokens that are read beside them in any case: fewer are no faster, for the weights are read all the same.
 _LEAST_SHARE = 32
 

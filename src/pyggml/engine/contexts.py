@@ -75,14 +75,15 @@ class ContextStore:
             self._contexts.remove(context)
             context.truncate(0)
 
-    def discard_oldest(self) -> None:
-        """Give up the context that was used least recently."""
-        self.discard(self._contexts[0])
+    @property
+    def oldest(self) -> Context:
+        """The context that was used least recently."""
+        return self._contexts[0]
 
     def clear(self) -> None:
         """Give up all of them."""
         while self._contexts:
-            self.discard_oldest()
+            self.discard(self.oldest)
 
 
 def n_common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pyggml.engine.contexts import Context, ContextStore, n_common
+from pyggml.engine.eviction import Eviction
 from pyggml.engine.run import Run
 from pyggml.kv_cache import PagedSequence, PagePool
 
@@ -10,9 +11,10 @@ from pyggml.kv_cache import PagedSequence, PagePool
 class Placing:
     """Finds contexts among idle ones and among those of running requests."""
 
-    def __init__(self, pool: PagePool, store: ContextStore) -> None:
+    def __init__(self, pool: PagePool, store: ContextStore, eviction: Eviction) -> None:
         self._pool = pool
         self._store = store
+        self._eviction = eviction
 
     def place(self, run: Run, earlier: Sequence[Run]) -> bool:
         """Give a run the context that saves most of its prompt; the last token is always evaluated.
@@ -29,9 +31,11 @@ class Placing:
         reading = [n_common(other.tokens, tokens) for other in earlier if not other.n_generated]
         if max(reading, default=0) > max(n_idle, n_running):
             return False
-        if context and n_running > n_idle:
+        if back := self._eviction.restored(tokens, max(n_idle, n_running)):
+            run.start(back)
+        elif context and n_running > n_idle:
             run.start(context.branch(n_running))
-        elif idle:
+        elif idle and idle in self._store:  # it may have made room for what was not brought back after all
             run.start(self._store.take(idle, n_idle))
         else:
             run.start(self._empty())

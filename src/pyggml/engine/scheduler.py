@@ -27,6 +27,7 @@ from pyggml.engine.counters import Counters
 from pyggml.engine.embedding import EmbeddingJob, Pooling, Vectors
 from pyggml.engine.engine import Engine, Part
 from pyggml.engine.events import DoneEvent, FailedEvent, StartEvent, TaskEvent
+from pyggml.engine.eviction import Eviction
 from pyggml.engine.placing import Placing
 from pyggml.engine.run import Run
 from pyggml.engine.slot_contexts import SlotContexts
@@ -48,6 +49,8 @@ class SchedulerOptions:
     """Requests that run together; the engine's backend must take as many sequences in a step."""
     n_queue: int = 256
     """Requests that may wait for a slot, and as many that may wait for vectors."""
+    max_spilled: int | None = 0
+    """Bytes of idle contexts kept in memory once the cache has no place for them; None: any number."""
 
 
 class Scheduler:
@@ -61,7 +64,8 @@ class Scheduler:
         self._slots = [Slot(index) for index in range(options.n_slots)]
         self._checks = RequestChecks(engine, tokenizer, options.n_slots)
         self._store = ContextStore()
-        self._placing = Placing(engine.pool, self._store)
+        self._eviction = Eviction(engine, self._store, options.max_spilled)
+        self._placing = Placing(engine.pool, self._store, self._eviction)
         self._slot_contexts = SlotContexts(engine, self._slots, self._store, self._make_room)
         self._pace = Pace(engine.n_batch)
         self._runs: list[Run] = []  # in slots, in the order in which they started
@@ -161,9 +165,9 @@ class Scheduler:
     def forget_all(self) -> None:
         """Give up all idle contexts; what later prompts share with them is computed again."""
         if self._thread.is_alive():
-            self.call(self._store.clear).result()
+            self.call(self._eviction.clear).result()
         else:
-            self._store.clear()
+            self._eviction.clear()
 
     def slots(self) -> list[SlotState]:
         """All slots as they are now."""
@@ -310,25 +314,22 @@ class Scheduler:
             needed = sum(
                 run.context.sequence.n_needed(run.n_evaluated, run.n_evaluated + n) for run, n in shares if run.context
             )
-            if self._engine.pool.n_free >= needed:
+            if self._eviction.free(needed):
                 return shares
-            if len(self._store):
-                self._store.discard_oldest()
-            elif len(ready) > 1:
-                self._pause(ready[-1])
-            else:
+            if len(ready) <= 1:
                 raise ContextError("the key/value cache is full, and nothing in it can be given up")
+            self._pause(ready[-1])
 
     def _make_room(self, n_pages: int) -> None:
         """Free so many pages; requests whose pages that takes go on later. Raises ContextError."""
-        while self._engine.pool.n_free < n_pages:
+
+        def pause_last() -> bool:
             ready = [run for run in self._runs if run.context]
-            if len(self._store):
-                self._store.discard_oldest()
-            elif ready:
+            if ready:
                 self._pause(ready[-1])
-            else:
-                raise ContextError(f"{n_pages} pages of the key/value cache are needed, and it has not as many")
+            return bool(ready)
+
+        self._eviction.make_room(n_pages, pause_last)
 
     def _pause(self, run: Run) -> None:
         """Take a run's pages away until another one is over; its tokens will be computed again."""

@@ -44,8 +44,9 @@ class Listening:
         return listeners
 
     def _socket(self, host: str) -> socket.socket:
-        (family, kind, _, _, address), *_ = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
-        listener = socket.socket(family, kind)
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        # asyncio sends small pieces at once (TCP_NODELAY) on sockets that name their protocol; others wait 40 ms.
+        listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self.reuse_port:

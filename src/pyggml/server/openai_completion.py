@@ -19,15 +19,16 @@ from pyggml.server.worker import read_prompt
 router = APIRouter(tags=["openai"])
 
 
-def usage_json(done: Sequence[DoneEvent]) -> dict[str, Any]:
-    """What answers took, in tokens; all of them together."""
-    n_prompt = sum(event.timings.n_prompt + event.timings.n_cached for event in done)
+def usage_json(done: Sequence[DoneEvent], n_per_prompt: int = 1) -> dict[str, Any]:
+    """What answers took, in tokens; all of them together, of which each `n_per_prompt` are to the same prompt."""
+    prompts = [event.timings for event in done[::n_per_prompt]]
+    n_prompt = sum(each.n_prompt + each.n_cached for each in prompts)
     n_answer = sum(event.timings.n_generated for event in done)
     return {
         "completion_tokens": n_answer,
         "prompt_tokens": n_prompt,
         "total_tokens": n_prompt + n_answer,
-        "prompt_tokens_details": {"cached_tokens": sum(event.timings.n_cached for event in done)},
+        "prompt_tokens_details": {"cached_tokens": sum(each.n_cached for each in prompts)},
     }
 
 
@@ -64,18 +65,20 @@ class TextCompletionFormat:
     def end(self) -> Iterable[str]:
         """See `AnswerFormat.end`."""
         if self._body.stream_options.include_usage:
-            yield data({**self._common, "choices": [], "usage": usage_json(list(self._done.values()))})
+            yield data({**self._common, "choices": [], "usage": self._usage()})
         yield DONE
 
     def whole(self) -> dict[str, Any]:
         """See `AnswerFormat.whole`."""
-        done = [self._done[index] for index in sorted(self._done)]
         return {
             "choices": [self._choices[index] for index in sorted(self._choices)],
             **self._common,
-            "usage": usage_json(done),
-            "timings": timings_json(done[0].timings),
+            "usage": self._usage(),
+            "timings": timings_json(self._done[0].timings),
         }
+
+    def _usage(self) -> dict[str, Any]:
+        return usage_json([self._done[index] for index in sorted(self._done)], self._body.n_cmpl)
 
     def _chunk(self, index: int, text: str, piece: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         found = piece.get("completion_probabilities")
