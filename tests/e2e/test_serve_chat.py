@@ -295,6 +295,12 @@ def test_bad_requests(server: Served, body: dict[str, Any], message: str) -> Non
     assert (response.status_code, message in error["message"]) == (400, True), error
 
 
+def test_tokens_are_counted(server: Served) -> None:
+    for body in (GREEDY, {**GREEDY, "tools": [WEATHER]}):
+        counted = server.post(f"{PATH}/input_tokens", **body).json()["input_tokens"]
+        assert counted == server.post(PATH, **body).json()["usage"]["prompt_tokens"]
+
+
 def test_native_endpoints_obey_grammars_too(server: Served) -> None:
     body = {"prompt": "2 + 3 =", "temperature": 0, "n_predict": 40}
     for path in ("/completion", "/v1/completions"):

@@ -129,6 +129,11 @@ class ChatRequest(GenerationFields, StructureFields):
         return [] if self.tool_choice == "none" else self.tools
 
     @property
+    def is_bound(self) -> bool:
+        """Whether the answer has to obey something."""
+        return self.has_structure or bool(self.tools)
+
+    @property
     def is_call_required(self) -> bool:
         """Whether the answer has to be a call."""
         return self.tool_choice not in ("none", "auto")
