@@ -247,7 +247,6 @@ def test_a_tool_whose_schema_need_not_be_enforced(server: Served) -> None:
     ("body", "message"),
     [
         ({}, "messages: Field required"),
-        ({"messages": []}, "messages: "),
         ({"messages": [{"content": "a"}]}, "messages[0].role: "),
         ({"messages": [{"role": "user"}]}, "messages[0].content: missing"),
         ({"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
@@ -293,6 +292,12 @@ def test_bad_requests(server: Served, body: dict[str, Any], message: str) -> Non
     response = server.post(PATH, **body)
     error = response.json()["error"]
     assert (response.status_code, message in error["message"]) == (400, True), error
+
+
+def test_tokens_are_counted(server: Served) -> None:
+    for body in (GREEDY, {**GREEDY, "tools": [WEATHER]}):
+        counted = server.post(f"{PATH}/input_tokens", **body).json()["input_tokens"]
+        assert counted == server.post(PATH, **body).json()["usage"]["prompt_tokens"]
 
 
 def test_native_endpoints_obey_grammars_too(server: Served) -> None:

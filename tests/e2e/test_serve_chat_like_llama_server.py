@@ -61,6 +61,7 @@ def test_grammars_bind_as_llama_cpp_s(server: Served, theirs: httpx.Client, gram
         {"messages": [{"role": "system", "content": "Be brief."}, USER]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "2 +"}, {"type": "text", "text": "3?"}]}]},
         {"grammar": DIGITS, "max_tokens": 16},
+        {"messages": []},
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

@@ -10,7 +10,7 @@ import pytest
 from pyggml.gguf import GGUFFile
 from pyggml.gguf.encoding import Field
 from pyggml.gguf.splitting import copied, fields_of
-from pyggml.gguf.values import ValueType
+from pyggml.gguf.values import FieldType, ValueType
 from pyggml.gguf.writer import write_gguf
 from pyggml.package_data import demo_model
 from pyggml.server.service import ServerOptions
@@ -28,7 +28,7 @@ def servers(
 ) -> Iterator[tuple[Served, httpx.Client]]:
     file = GGUFFile.open(demo_model())
     roles = GAP if request.param == "gap" else GAP | FILES
-    added = {f"tokenizer.ggml.{name}": Field(ValueType.UINT32, token) for name, token in roles.items()}
+    added = {f"tokenizer.ggml.{name}": Field(FieldType(ValueType.UINT32), token) for name, token in roles.items()}
     path: Path = tmp_path_factory.mktemp("infill") / "model.gguf"
     write_gguf(path, fields_of(file) | added, [copied(file, info) for info in file.tensors.values()])
     options = ServerOptions(n_batch=N_BATCH)

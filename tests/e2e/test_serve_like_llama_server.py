@@ -228,7 +228,7 @@ def test_metrics(server: Served, theirs: httpx.Client) -> None:
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "cls", "none"])
 def test_embeddings(pooling: Pooling) -> None:
-    parameters = {"embedding": True, "pooling_type": POOLING_TYPES[pooling]}
+    parameters: dict[str, Any] = {"embedding": True, "pooling_type": POOLING_TYPES[pooling]}
     texts = ["Ravi was a boy", "The", [264, 272, 273]]
     with llama_server(**parameters) as theirs, served(ServerOptions(embeddings=True, pooling=pooling)) as server:
         for norm in (2, -1, 0, 1, 3):

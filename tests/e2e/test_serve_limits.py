@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pyggml.chat import ChatTemplate
 from pyggml.server.cors import CorsOptions
-from pyggml.server.service import ServerOptions
+from pyggml.server.service import ServerOptions, shown_file_type
 from tests.e2e.serving import Served, served
 
 ENDLESS: dict[str, Any] = {"prompt": "Ravi was", "ignore_eos": True, "stream": True}
@@ -101,3 +102,19 @@ def test_streams_show_that_they_live() -> None:
             assert ":" not in list(running)
         # The second request waited without a slot: its headers were not even sent.
         assert said.result(60)[-1].startswith("data: ")
+
+
+def test_another_chat_template() -> None:
+    template = ChatTemplate.from_text("{% for m in messages %}[{{ m.content }}]{{ mood }}{% endfor %}", "", "")
+    with served(ServerOptions(chat_template=template), n_slots=1) as server:
+        body = {"messages": [{"role": "user", "content": "Hi"}], "chat_template_kwargs": {"mood": "!"}}
+        assert server.post("/apply-template", **body).json() == {"prompt": "[Hi]!"}
+        assert server.client.get("/props").json()["chat_template"] == template.source
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(0, "all F32"), (1, "F16"), (7, "Q8_0"), (15, "Q4_K - Medium"), (14, "Q4_K - Small"), (-1, "unknown")],
+)
+def test_file_types_are_called_as_llama_cpp_does(number: int, name: str) -> None:
+    assert shown_file_type(number) == name

@@ -33,7 +33,8 @@ class Sum(BaseModel):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
-    with served(ServerOptions(api_keys=frozenset({"secret"}), aliases=(MODEL,))) as server:
+    options = ServerOptions(api_keys=frozenset({"secret"}), aliases=(MODEL,), embeddings=True, pooling="mean")
+    with served(options) as server:
         yield server
 
 
@@ -165,6 +166,21 @@ def test_responses_with_tools(client: openai.OpenAI) -> None:
         ],
     )
     assert again.output
+
+
+def test_embeddings(client: openai.OpenAI) -> None:
+    both = client.embeddings.create(model=MODEL, input=["Ravi was", "a clever boy"])
+    assert [len(item.embedding) for item in both.data] == [256, 256]
+    assert both.data[0].embedding != both.data[1].embedding
+    (alone,) = client.embeddings.create(model=MODEL, input="a clever boy", encoding_format="float").data
+    assert alone.embedding == pytest.approx(both.data[1].embedding, abs=1e-6)
+
+
+def test_counts_of_tokens(client: openai.OpenAI) -> None:
+    counted = client.responses.input_tokens.count(model=MODEL, input="What is 2 + 3?").input_tokens
+    usage = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=1).usage
+    assert usage is not None
+    assert counted == usage.prompt_tokens
 
 
 def test_errors(client: openai.OpenAI, server: Served) -> None:

@@ -64,6 +64,8 @@ def test_blanks_do_not_go_on_for_ever() -> None:
         ({"$ref": "#/$defs/a"}, "'/\\$defs/a' does not exist"),
         ({"oneOf": [{"type": "string"}, {"maxLength": 3}]}, "oneOf"),
         (False, "Unsatisfiable|Unimplemented"),
+        ({"multipleOf": float("nan")}, "json"),
+        ({"multipleOf": True}, "multipleOf"),
         ({"type": "string", "minLength": 3, "maxLength": 2}, "Unsatisfiable"),
     ],
 )
@@ -81,6 +83,16 @@ def test_schemas_that_are_too_large() -> None:
     chain = {f"d{i}": {"type": "array", "items": {"$ref": f"#/$defs/d{i + 1}"}} for i in range(5000)}
     with pytest.raises(GrammarError, match="more than 500 definitions"):
         demo_grammars().json({"$ref": "#/$defs/d0", "$defs": {**chain, "d5000": {"type": "integer"}}})
+
+
+@pytest.mark.parametrize("number", [10_000_019, 1e-300 * 7_654_321, 99_991])
+def test_multiples_that_would_take_for_ever(number: float) -> None:
+    with pytest.raises(GrammarError, match=r"multipleOf .* cannot be enforced; .* 10,000 at most"):
+        demo_grammars().json({"properties": {"a": {"type": "number", "multipleOf": number}}})
+    with pytest.raises(GrammarError, match="multipleOf 997, 1009 cannot be enforced"):
+        demo_grammars().json({"allOf": [{"type": "integer", "multipleOf": 997}, {"multipleOf": 1009}]})
+    assert follows(demo_grammars().json({"type": "integer", "multipleOf": 700_000}), "1400000")
+    assert not follows(demo_grammars().json({"type": "number", "multipleOf": 0.25}), "0.3")
 
 
 def test_a_number_may_not_end_the_answer_too_early() -> None:

@@ -48,3 +48,27 @@ def test_help_is_in_sections() -> None:
     shown = invoke("serve", "--help").stdout
     for title in ("Address and access:", "Requests:", "Endpoints:", "Model:", "--slot-save-path", "-np"):
         assert title in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", ","], "--host names no address"),
+        (["--reranking"], "--reranking needs a model made for it"),
+        (["--log-file", "/no/such/folder/log", "--port", "0"], "--log-file /no/such/folder/log: No such file"),
+        (["--max-body-size", "0"], "--max-body-size"),
+        (["--pooling", "rank"], "--pooling"),
+    ],
+)
+def test_more_options_that_cannot_be(arguments: list[str], message: str) -> None:
+    result = invoke("serve", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_comments_in_a_file_of_keys_are_no_keys(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("# for the team\n\n", encoding="utf-8")
+    result = invoke("serve", "--api-key-file", str(keys))
+    assert result.exit_code == 2
+    assert "holds no key" in result.stderr

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from math import isfinite, prod
 from typing import Any, TypeAlias
 
 from pyggml.errors import GrammarError
@@ -12,6 +14,8 @@ ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 #: What llama.cpp allows between the tokens of JSON: a model must not write blanks for ever.
 _WHITESPACE = r" |\n{1,2}[ \t]{0,20}"
 _MOST_NESTED, _MOST_REFERENCES = 64, 500
+#: Remainders to be told apart by all `multipleOf` together: llguidance's time and memory grow with them.
+_MOST_REMAINDERS = 10_000
 _MERGING = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _LISTED_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
@@ -25,6 +29,7 @@ def json_grammar(schema: Schema) -> str:
     it; unless parts of it are merged, as there each part would shut out the others.
     """
     _check(schema, 0, set())
+    _check_multiples(schema)
     if isinstance(schema, bool):
         schema = {} if schema else {"not": {}}
     is_merged = any(_merges(part) for part in _parts(schema))
@@ -44,6 +49,21 @@ def _check(value: Any, depth: int, references: set[str]) -> None:
     children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     for child in children:
         _check(child, depth + 1, references)
+
+
+def _check_multiples(schema: Schema) -> None:
+    """Refuse numbers whose multiples take too long to be recognized."""
+    found = {part["multipleOf"] for part in _parts(schema) if _is_number(part.get("multipleOf"))}
+    digits = (Decimal(str(number)).normalize().as_tuple().digits for number in found)
+    if prod(int("".join(map(str, each))) for each in digits) > _MOST_REMAINDERS:
+        raise GrammarError(
+            f"the JSON schema: multipleOf {', '.join(map(str, sorted(found)))} cannot be enforced;"
+            f" without zeros at the end, the product of all is {_MOST_REMAINDERS:,} at most"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int or (type(value) is float and isfinite(value))
 
 
 def _children(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from fastapi import Request
+from fastapi.responses import JSONResponse
 
 from pyggml.engine import Event, GenerationRequest, StartEvent
 from pyggml.server.errors import ApiError
@@ -48,7 +49,7 @@ async def respond(
             if not stream:
                 async for index, event in events:
                     list(form.add(index, event))
-                return form.whole()
+                return JSONResponse(form.whole())  # nothing in it is left for FastAPI to encode
             first = await anext(events)
     except BaseException:
         generation.cancel()

@@ -1,6 +1,5 @@
 """POST /v1/chat/completions: OpenAI's chat."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,10 +13,12 @@ from pyggml.engine import DoneEvent, Event, PromptEvent, StartEvent
 from pyggml.server.answering import respond
 from pyggml.server.chat_answer import ChatAnswer
 from pyggml.server.chat_fields import ChatRequest
+from pyggml.server.chat_prompt import chat_tokens
 from pyggml.server.chat_requests import chat_answers, chat_requests
 from pyggml.server.service import Service, service_of
 from pyggml.server.streaming import DONE, data
 from pyggml.server.timings import timings_json
+from pyggml.server.worker import read_prompt
 
 router = APIRouter(tags=["chat"])
 
@@ -125,6 +126,16 @@ def _delta(piece: MessagePiece, answer: ChatAnswer) -> dict[str, Any]:
 @router.post("/chat/completions", response_model=None)
 async def chat(body: ChatRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Answer a conversation."""
-    requests = await asyncio.to_thread(chat_requests, body, service)
+    requests = await read_prompt(client, lambda: chat_requests(body, service), is_slow=body.is_bound)
     form = ChatFormat(service, body, len(requests))
     return await respond(client, service, requests, form, stream=body.stream, ping_seconds=body.ping_seconds(service))
+
+
+@router.post("/v1/chat/completions/input_tokens", response_model=None)
+@router.post("/chat/completions/input_tokens", response_model=None)
+async def count_tokens(
+    body: ChatRequest, client: Request, service: Annotated[Service, Depends(service_of)]
+) -> dict[str, Any]:
+    """Tell how many tokens a conversation has."""
+    tokens = await read_prompt(client, lambda: chat_tokens(body, service))
+    return {"object": "response.input_tokens", "input_tokens": len(tokens)}

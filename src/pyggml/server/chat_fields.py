@@ -1,6 +1,6 @@
 """The body of a chat request: messages, tools, and what the answer has to be like."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -83,7 +83,7 @@ class ToolChoice(_Part):
 class ChatRequest(GenerationFields, StructureFields):
     """The body of /v1/chat/completions; the bodies of the other chat APIs are turned into it."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: list[ChatMessage]
     tools: list[Tool] = Field(default_factory=list)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice = "auto"
     parallel_tool_calls: bool = True
@@ -127,6 +127,11 @@ class ChatRequest(GenerationFields, StructureFields):
         if self.tool_choice == "required" and not self.tools:
             raise UsageError("tool_choice is required, and there are no tools")
         return [] if self.tool_choice == "none" else self.tools
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the answer has to obey something."""
+        return self.has_structure or bool(self.tools)
 
     @property
     def is_call_required(self) -> bool:

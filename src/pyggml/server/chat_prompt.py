@@ -32,9 +32,14 @@ def chat_prompt(body: ChatRequest, template: ChatTemplate) -> str:
     )  # fmt: skip
 
 
+def template_of(service: Service) -> ChatTemplate:
+    """How conversations are written; as chatml if neither the model nor the server knows."""
+    return service.chat_template or service.model.choose_chat_template("chatml")
+
+
 def chat_tokens(body: ChatRequest, service: Service) -> list[int]:
     """The same as tokens. Raises TokenizerError, too."""
-    template = service.chat_template or service.model.choose_chat_template("chatml")
+    template = template_of(service)
     text = chat_prompt(body, template)
     # Some templates write the token that begins a text; then the tokenizer is not to add another.
     begins = bool(template.bos_token) and text.startswith(template.bos_token)
@@ -57,7 +62,7 @@ def _message(message: ChatMessage, index: int) -> dict[str, Any]:
 
 def _take_begun(body: ChatRequest, messages: list[dict[str, Any]]) -> str | None:
     """Take an answer that is only begun from the end of the messages; None if there is none."""
-    is_begun = messages[-1]["role"] == "assistant"
+    is_begun = bool(messages) and messages[-1]["role"] == "assistant"
     if body.continue_final_message is not None and body.continue_final_message != is_begun:
         if is_begun:
             return None

@@ -1,6 +1,5 @@
 """POST /v1/messages and /v1/messages/count_tokens: Anthropic's API."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from pyggml.server.errors import ApiError
 from pyggml.server.messages_fields import MessagesRequest
 from pyggml.server.service import Service, service_of
 from pyggml.server.streaming import named
+from pyggml.server.worker import read_prompt
 
 router = APIRouter(tags=["anthropic"])
 
@@ -144,12 +144,14 @@ async def create_message(
 ) -> Any:
     """Answer a conversation."""
     chat = body.to_chat()
-    requests = await asyncio.to_thread(chat_requests, chat, service)
+    requests = await read_prompt(client, lambda: chat_requests(chat, service), is_slow=chat.is_bound)
     form = MessagesFormat(service, chat)
     return await respond(client, service, requests, form, stream=body.stream, as_event=_error_event)
 
 
 @router.post("/v1/messages/count_tokens", response_model=None)
-async def count_tokens(body: MessagesRequest, service: Annotated[Service, Depends(service_of)]) -> dict[str, int]:
+async def count_tokens(
+    body: MessagesRequest, client: Request, service: Annotated[Service, Depends(service_of)]
+) -> dict[str, int]:
     """Tell how many tokens a conversation has."""
-    return {"input_tokens": len(await asyncio.to_thread(chat_tokens, body.to_chat(), service))}
+    return {"input_tokens": len(await read_prompt(client, lambda: chat_tokens(body.to_chat(), service)))}

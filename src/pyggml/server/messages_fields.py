@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pyggml.errors import UsageError
 from pyggml.server.chat_fields import ChatRequest
-from pyggml.server.fields import GenerationFields
+from pyggml.server.fields import Count, GenerationFields
 
 _MAX_TOKENS = 4096
 #: Blocks of the model's own thinking, which a model that does not think has no use for.
@@ -72,6 +72,7 @@ class MessagesRequest(GenerationFields):
     messages: Annotated[list[AnthropicMessage], Field(min_length=1)]
     system: str | list[Block] | None = None
     stop_sequences: list[str] = Field(default_factory=list)
+    n_probs: Count = 0
     tools: list[AnthropicTool] = Field(default_factory=list)
     tool_choice: AnthropicChoice | None = None
     output_config: OutputConfig | None = None

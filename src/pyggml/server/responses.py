@@ -1,6 +1,5 @@
 """POST /v1/responses: OpenAI's responses. None is kept: each request brings its whole conversation."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -14,11 +13,13 @@ from pyggml.engine import DoneEvent, Event, PromptEvent, StartEvent
 from pyggml.server.answering import respond
 from pyggml.server.chat_answer import ChatAnswer
 from pyggml.server.chat_fields import ChatRequest
+from pyggml.server.chat_prompt import chat_tokens
 from pyggml.server.chat_requests import chat_answers, chat_requests
 from pyggml.server.errors import ApiError
 from pyggml.server.responses_fields import ResponsesRequest
 from pyggml.server.service import Service, service_of
 from pyggml.server.streaming import named
+from pyggml.server.worker import read_prompt
 
 router = APIRouter(tags=["openai"])
 
@@ -192,6 +193,16 @@ def _part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
 async def respond_to(body: ResponsesRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Answer a conversation."""
     chat = body.to_chat()
-    requests = await asyncio.to_thread(chat_requests, chat, service)
+    requests = await read_prompt(client, lambda: chat_requests(chat, service), is_slow=chat.is_bound)
     form = ResponsesFormat(service, body, chat)
     return await respond(client, service, requests, form, stream=body.stream, as_event=form.error_event)
+
+
+@router.post("/v1/responses/input_tokens", response_model=None)
+@router.post("/responses/input_tokens", response_model=None)
+async def count_tokens(
+    body: ResponsesRequest, client: Request, service: Annotated[Service, Depends(service_of)]
+) -> dict[str, Any]:
+    """Tell how many tokens a conversation has."""
+    tokens = await read_prompt(client, lambda: chat_tokens(body.to_chat(), service))
+    return {"object": "response.input_tokens", "input_tokens": len(tokens)}

@@ -8,7 +8,7 @@ from pydantic import Discriminator as By
 
 from pyggml.errors import UsageError
 from pyggml.server.chat_fields import ChatRequest
-from pyggml.server.fields import GenerationFields
+from pyggml.server.fields import Count, GenerationFields
 from pyggml.server.structure import ResponseFormat
 
 _logger = logging.getLogger(__name__)
@@ -113,6 +113,7 @@ class ResponsesRequest(GenerationFields):
     text: TextConfig | None = None
     include: list[str] = Field(default_factory=list)
     top_logprobs: int = Field(0, ge=0)
+    n_probs: Count = 0
     metadata: dict[str, Any] = Field(default_factory=dict)
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     previous_response_id: str | None = None

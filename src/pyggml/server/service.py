@@ -58,7 +58,12 @@ _SIZES = {"_S": " - Small", "_M": " - Medium", "_L": " - Large"}
 
 def shown_file_type(number: int) -> str:
     """llama.cpp's words for a file type, such as "Q4_K - Medium"."""
-    name = next((each.name for each in FILE_TYPES.values() if each.number == number), "unknown")
+    # Some numbers have two names, of which the longer says more: Q4_K and Q4_K_M.
+    name = max(
+        (each.name for each in FILE_TYPES.values() if each.number == number and not each.is_copy),
+        key=len,
+        default="unknown",
+    )
     for end, size in _SIZES.items():
         if name.endswith(f"_K{end}"):
             return name.removesuffix(end) + size
@@ -96,7 +101,7 @@ class Service:
         return shown_file_type(self.model.file.get("general.file_type", int, -1))
 
 
-def service_of(request: Request) -> Service:
-    """The service that a request came to; for `Depends`."""
+async def service_of(request: Request) -> Service:
+    """The service that a request came to; for `Depends`. No plain function: that would be called on another thread."""
     service: Service = request.app.state.service
     return service

@@ -27,7 +27,7 @@ def settings_json(request: GenerationRequest, *, stream: bool, end_of_generation
         "dry_sequence_breakers": list(sampling.dry_sequence_breakers),
         "stop": list(request.generation.stop),
         "logit_bias": [{"bias": _finite(bias), "token": token} for token, bias in biases],
-        "grammar": "",
+        "grammar": getattr(request.origin, "grammar", ""),
         "grammar_lazy": False,
         "grammar_triggers": [],
         "preserved_tokens": [],

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
-from pyggml.server.errors import ApiError
+from pyggml.server.chat_fields import ChatRequest
+from pyggml.server.chat_prompt import chat_prompt, template_of
 from pyggml.server.fields import RequestBody
 from pyggml.server.prompts import Mixed, Token, tokens_of
 from pyggml.server.service import Service, service_of
@@ -27,15 +28,6 @@ class DetokenizeRequest(RequestBody):
     """The body of /detokenize."""
 
     tokens: list[Token] = Field(default_factory=list)
-
-
-class TemplateRequest(RequestBody):
-    """The body of /apply-template: a conversation as /v1/chat/completions takes it."""
-
-    messages: list[dict[str, Any]]
-    tools: list[dict[str, Any]] | None = None
-    add_generation_prompt: bool = True
-    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
 @router.post("/tokenize", response_model=None)
@@ -67,18 +59,6 @@ async def detokenize(body: DetokenizeRequest, service: Annotated[Service, Depend
 
 
 @router.post("/apply-template", response_model=None)
-async def apply_template(body: TemplateRequest, service: Annotated[Service, Depends(service_of)]) -> dict[str, str]:
+async def apply_template(body: ChatRequest, service: Annotated[Service, Depends(service_of)]) -> dict[str, str]:
     """The prompt that a conversation becomes."""
-    template = service.chat_template
-    if template is None:
-        raise ApiError(400, "the model has no chat template: start the server with --chat-template")
-    names = {"messages", "tools", "add_generation_prompt"} & set(body.chat_template_kwargs)
-    if names:
-        raise ApiError(400, f"chat_template_kwargs: {', '.join(sorted(names))} cannot stand here")
-    prompt = template.render(
-        body.messages,
-        add_generation_prompt=body.add_generation_prompt,
-        tools=body.tools,
-        **body.chat_template_kwargs,
-    )
-    return {"prompt": prompt}
+    return {"prompt": chat_prompt(body, template_of(service))}
