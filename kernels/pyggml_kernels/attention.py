@@ -106,7 +106,7 @@ class _Task(NamedTuple):
     kv_head: int
     n_parts: int
     """Of the longest context."""
-    scale: float
+    scale: Any
 
 
 @device
@@ -125,7 +125,7 @@ def _room(a: Any, worker: int, n_queries: int) -> _Room:
 
 
 @device
-def _task(arguments: int, kv_head: int, first: int) -> _Task:
+def _task(arguments: int, kv_head: int, first: Any) -> _Task:
     a, scale = i64(arguments, N_ARGUMENTS), np.float32(f64(arguments, N_ARGUMENTS)[22])
     n_tokens = min(a[2] - first, a[19])
     positions, n = i32(a[14] + first * 4, n_tokens), np.int64(0)
@@ -197,7 +197,7 @@ def _add_values(a: Any, room: _Room, state: int, score: int, n: int, first: int,
 
 
 @device
-def _keys_of(a: Any, task: _Task, token: int, page: int) -> int:
+def _keys_of(a: Any, task: _Task, token: int, page: int) -> Any:
     """How many keys of a page one of the chunk's tokens sees; none if not above 0."""
     position = np.int64(i32(a[14] + (task.first + token) * 4, 1)[0])
     return min(position + 1 - page * a[13], a[13])
@@ -225,7 +225,7 @@ def _absorb_keys(a: Any, task: _Task, room: _Room, page: int, query: int, n: int
 
 
 @device
-def _physical(a: Any, task: _Task, token: int, page: int) -> int:
+def _physical(a: Any, task: _Task, token: int, page: int) -> Any:
     """Where in the cache a page of the sequence of one of the chunk's tokens is; -1 if the token sees none of it."""
     if _keys_of(a, task, token, page) <= 0:
         return -1
@@ -236,10 +236,12 @@ def _physical(a: Any, task: _Task, token: int, page: int) -> int:
 @device
 def _absorb_page(a: Any, task: _Task, room: _Room, page: int, states: int) -> None:
     """Take a page into the states of all queries that see it; neighbours in one sequence share its conversion."""
-    group, start = a[3], np.int64(0)
+    group = a[3]
+    start: Any = np.int64(0)
     while start < task.n_tokens:
         physical = _physical(a, task, start, page)
-        end, n_keys = start, np.int64(0)
+        end: Any = start
+        n_keys: Any = np.int64(0)
         while end < task.n_tokens and _physical(a, task, end, page) == physical:
             n_keys = max(n_keys, _keys_of(a, task, end, page))
             end += 1
@@ -271,7 +273,7 @@ def _write(a: Any, task: _Task, states: int) -> None:
 
 
 @device
-def _partial(a: Any, task: _Task, part: int) -> int:
+def _partial(a: Any, task: _Task, part: int) -> Any:
     """Where the states after a part are kept for `merge_parts`."""
     return a[28] + (part * a[4] + task.kv_head) * task.n_queries * state_bytes(a[23])
 
@@ -280,7 +282,7 @@ def _partial(a: Any, task: _Task, part: int) -> int:
 def attend(arguments: int, chunk: int, worker: int) -> None:
     """softmax(q k * scale) v over all positions up to each token's own; a chunk is one key/value head and a few tokens.
 
-    Where several chunks share a context, each takes every so manieth part, and `merge_parts` has to follow.
+    Where several chunks share a context, each takes one part in so many, and `merge_parts` has to follow.
 
     Arguments: 0 queries f32 (n, q_stride), 1 q_stride, 2 n_tokens, 3 heads that share a key/value head, 4 n_kv_heads,
     5 head_size, 6 keys of the layer, 7 bytes of a row of keys, 8 load keys, 9 store keys if queries are rounded or 0,
@@ -296,10 +298,8 @@ def attend(arguments: int, chunk: int, worker: int) -> None:
     room = _room(a, worker, task.n_queries)
     _copy_queries(a, task, room)
     for part in range(share % a[27], task.n_parts, a[27]):
-        if a[28]:
-            states = _partial(a, task, part)
-        else:
-            states = room.more_states if part else room.states
+        own = room.more_states if part else room.states
+        states = _partial(a, task, part) if a[28] else own
         for query in range(task.n_queries):
             clear(states + query * state_bytes(a[23]), whole_vectors(a[23]) * 4)
         for page in range(part * a[26], (part + 1) * a[26]):
@@ -312,7 +312,10 @@ def attend(arguments: int, chunk: int, worker: int) -> None:
 
 @kernel
 def merge_parts(arguments: int, chunk: int, worker: int) -> None:
-    """Make one result of what chunks that share contexts have found; a chunk is a key/value head. Arguments: `attend`'s."""
+    """Make one result of what chunks that share contexts have found; a chunk is a key/value head.
+
+    Arguments: those of `attend`.
+    """
     a = i64(arguments, N_ARGUMENTS)
     task = _task(arguments, chunk, np.int64(0))
     for part in range(1, task.n_parts):

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
+from pyggml.backend.cpu.large_pages import TileMemory
 from pyggml.backend.cpu.linear import linear_scratch_bytes, lower_linear
 from pyggml.backend.cpu.memory import Memory
-from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix
 from pyggml.backend.graph import Value
 from pyggml_kernels.formats import FloatFormat, Format, LevelFormat

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pyggml.backend.cpu.large_pages import TileMemory
 from pyggml.backend.cpu.quantization import Convert, QuantizedForm, RoundedForm, form_for, insert_conversions
-from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Linear
 from pyggml_kernels import activations

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml.backend.cpu.tile_memory import TileMemory
+from pyggml.backend.cpu.large_pages import TileMemory
 from pyggml.backend.cpu.weights import place_matrix
 from pyggml_kernels.formats import FORMATS, LevelFormat, NumberFormat
 from pyggml_kernels.simd.levels import PLANES

@@ -23,8 +23,9 @@ from pyggml_kernels.simd.vector import (
 #: Rows at once: the sums of their products fill the registers of most CPUs.
 BATCH_ROWS = 6
 
-_ADDRESSES: Any = types.UniTuple(types.int64, BATCH_ROWS)
-_VALUES: Any = types.UniTuple(FLOATS, BATCH_ROWS)
+_tuple_of: Any = types.UniTuple
+_ADDRESSES = _tuple_of(types.int64, BATCH_ROWS)
+_VALUES = _tuple_of(FLOATS, BATCH_ROWS)
 
 
 def _places(builder: Any, addresses: Any, offset: Any) -> list[Any]:

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from pyggml.backend.arena import ALIGNMENT, lay_out
 from pyggml.backend.cpu.cache import CPUCache
 from pyggml.backend.cpu.inputs import StepInputs
+from pyggml.backend.cpu.large_pages import TileMemory
 from pyggml.backend.cpu.lowering import Lowering, scratch_bytes
 from pyggml.backend.cpu.memory import Memory
 from pyggml.backend.cpu.quantization import insert_conversions
-from pyggml.backend.cpu.tile_memory import TileMemory
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Rows
 from pyggml.backend.protocol import Cache, CacheShape, Step

@@ -1,5 +1,6 @@
 """The paged cache of keys and values in main memory."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cpu.arguments import angle_arguments, arguments, rotate_arguments
+from pyggml.backend.cpu.large_pages import large_zeros
 from pyggml.backend.graph import Rope
 from pyggml.backend.protocol import CacheShape
 from pyggml_kernels.cache_formats import CACHE_FORMATS, CacheFormat
@@ -37,7 +39,7 @@ class RowStore:
         """All zeros; memory that is never written takes no room."""
         form = CACHE_FORMATS[name]
         rows = (shape.n_pages, shape.n_layers, shape.n_kv_heads, shape.page_size)
-        data = np.zeros((*rows, form.row_bytes(size)), np.uint8)
+        data = large_zeros(math.prod(rows) * form.row_bytes(size)).reshape(*rows, form.row_bytes(size))
         return cls(form, size, hadamard_size(form, size, largest=largest_rotation), data)
 
     @property

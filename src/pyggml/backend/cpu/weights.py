@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cpu.arguments import arguments
-from pyggml.backend.cpu.tile_memory import TileMemory
+from pyggml.backend.cpu.large_pages import TileMemory
 from pyggml_kernels.formats import FORMATS, Format, LevelFormat
 from pyggml_kernels.jit import Kernel
 from pyggml_kernels.matmul.values import VALUE_PRODUCTS

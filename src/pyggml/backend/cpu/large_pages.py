@@ -1,4 +1,4 @@
-"""Memory for tiles: matrix behind matrix in large regions, so that the operating system can use large pages.
+"""Memory in large pages: of its own for a cache, and for tiles matrix behind matrix in large regions.
 
 A core that reads from pages of 4 KiB asks for a translation, and begins to look ahead anew, at each of them. Matrices
 with memory of their own would have such pages at both ends, a third of a small model.
@@ -30,17 +30,17 @@ class TileMemory:
         """So many bytes at a cache line, zero; MemoryError if there are not so many."""
         whole_lines = -(-n_bytes // ALIGNMENT) * ALIGNMENT
         if whole_lines > self._free.size:
-            self._free = _region(max(_REGION_BYTES, whole_lines))
+            self._free = large_zeros(max(_REGION_BYTES, whole_lines))
         taken, self._free = self._free[:n_bytes], self._free[whole_lines:]
         return taken
 
 
-def _region(n_bytes: int) -> npt.NDArray[np.uint8]:
-    """Zeros that begin at a large page."""
+def large_zeros(n_bytes: int) -> npt.NDArray[np.uint8]:
+    """Zeros that begin at a large page; what is never written takes no memory. MemoryError if there are not so many."""
     try:
         buffer = mmap.mmap(-1, n_bytes + _LARGE_PAGE, **_PRIVATE)
-    except OSError as error:
-        raise MemoryError(f"no memory for {n_bytes} bytes of weights: {error.strerror}") from None
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"no memory for {n_bytes} bytes: {error}") from None
     if hasattr(mmap, "MADV_HUGEPAGE"):
         buffer.madvise(mmap.MADV_HUGEPAGE)
     memory = np.frombuffer(buffer, np.uint8)
