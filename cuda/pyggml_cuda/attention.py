@@ -1,0 +1,92 @@
+"""Attention over the paged cache."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pyggml_cuda.cache import ROWS, TABLE, CacheRows, PageTable
+from pyggml_cuda.launch import FLOAT, INT, POINTER, KernelName, Launch, filled, structure
+
+#: Positions in a split when few queries are to keep a whole GPU busy.
+SPLIT_SIZE = 256
+#: A split that holds all positions.
+UNSPLIT = 1 << 30
+
+_ROWS_PER_WARP, _WARPS = 16, 4
+_POSITIONS = 64
+
+ARGUMENTS = structure(
+    dict.fromkeys(("queries", "sums", "states"), POINTER)
+    | {"keys": ROWS, "values": ROWS, "table": TABLE, "tiles": POINTER, "n_heads": INT, "n_kv_heads": INT}
+    | {"scale": FLOAT, "split_size": INT, "n_splits": INT}
+)
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """How a batch's queries are cut into tiles, and positions into splits."""
+
+    n_tiles: int
+    query_warps: int
+    """1: up to 16 queries a tile, whose positions four warps share; 4: 64 queries"""
+    n_splits: int
+
+    @property
+    def split_size(self) -> int:
+        """Positions in a split."""
+        return SPLIT_SIZE if self.query_warps == 1 else UNSPLIT
+
+
+def cut(
+    sequences: npt.NDArray[np.int32], n_positions: int, group: int
+) -> tuple[AttentionShape, npt.NDArray[np.int32]]:
+    """The shape for tokens of these sequences and the longest context, and the tiles (n_tiles, 2): the first query
+    and the number of queries. A token has `group` queries that share keys and values."""
+    bounds = np.flatnonzero(np.diff(sequences, prepend=-1, append=-1))
+    runs = [(int(first) * group, int(end) * group) for first, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    few = all(end - first <= max(group, _ROWS_PER_WARP) for first, end in runs)
+    size = _ROWS_PER_WARP * (1 if few else _WARPS)
+    tiles = [(start, min(size, end - start)) for first, end in runs for start in range(first, end, size)]
+    n_splits = 1 << max(0, -(-n_positions // SPLIT_SIZE) - 1).bit_length() if few else 1
+    return AttentionShape(len(tiles), 1 if few else _WARPS, n_splits), np.array(tiles, np.int32).reshape(-1, 2)
+
+
+def attend(
+    shape: AttentionShape,
+    n_heads: int,
+    n_kv_heads: int,
+    sizes: tuple[int, int],
+    scale: float,
+    addresses: tuple[int, int, int, int],
+    rows: tuple[CacheRows, CacheRows],
+    table: PageTable,
+) -> Launch:
+    """Attention of queries of `sizes[0]` numbers to values of `sizes[1]`.
+
+    Addresses: queries, sums (n_tokens, n_heads, n_splits, value size), states (n_tokens, n_heads, n_splits, 2), tiles.
+    The result is what the source `Splits` of `convert` makes of sums and states.
+    """
+    queries, sums, states, tiles = addresses
+    size, value_size = sizes
+    keys, values = rows
+    fields = {
+        "queries": queries,
+        "sums": sums,
+        "states": states,
+        "keys": keys.fields(),
+        "values": values.fields(),
+        "table": table.fields(),
+        "tiles": tiles,
+        "n_heads": n_heads,
+        "n_kv_heads": n_kv_heads,
+        "scale": scale,
+        "split_size": shape.split_size,
+        "n_splits": shape.n_splits,
+    }
+    name = f"attend<{keys.expression}, {values.expression}, {size}, {value_size}, {shape.query_warps}>"
+    shared_bytes = 2 * _POSITIONS * (size + value_size + 16)
+    if shape.query_warps == 1:
+        shared_bytes = max(shared_bytes, 4 * _WARPS * _ROWS_PER_WARP * value_size)
+    grid = (shape.n_tiles, n_kv_heads, shape.n_splits)
+    return Launch(KernelName("attention.cu", name), grid, 32 * _WARPS, (filled(ARGUMENTS, fields),), shared_bytes)

@@ -1,0 +1,101 @@
+"""The GPU itself, through CuPy: compiled kernels, launches, graphs. Nothing else imports CuPy."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import cupy
+import numpy as np
+import numpy.typing as npt
+from cupy.cuda import Graph, Stream, driver
+
+from pyggml_cuda.launch import KernelName, Launch
+from pyggml_cuda.sources import program
+
+#: Something that a stream is to do.
+Action = Callable[[Stream], None]
+
+
+@cache
+def _compiled(kernel: KernelName) -> "cupy.RawKernel":
+    module = cupy.RawModule(
+        code=program(kernel.file, kernel.headers), options=("-std=c++17",), name_expressions=(kernel.expression,)
+    )
+    return module.get_function(kernel.expression)
+
+
+@cache
+def _function(kernel: KernelName, shared_bytes: int) -> int:
+    """The handle of a kernel that may take so much shared memory."""
+    compiled = _compiled(kernel)
+    if shared_bytes:
+        compiled.max_dynamic_shared_size_bytes = shared_bytes
+    return int(compiled.kernel.ptr)
+
+
+def launching(launch: Launch) -> Action:
+    """The launch, ready to be given to a stream; compiles the kernel."""
+    function = _function(launch.kernel, launch.shared_bytes)
+    parameters = (ctypes.c_void_p * len(launch.arguments))(*(each.ctypes.data for each in launch.arguments))
+    address = ctypes.addressof(parameters)
+
+    def start(stream: Stream) -> None:
+        driver.launchKernel(
+            function, *launch.grid, launch.block, 1, 1, launch.shared_bytes, stream.ptr, address, 0
+        )
+
+    start.keep = parameters, launch  # type: ignore[attr-defined]  # what the address points to
+    return start
+
+
+def multiplying(
+    weights: int, x: int, out: int, number_bytes: int, is_bfloat: bool, n_rows: int, n_columns: int, n_tokens: int
+) -> Action:
+    """out (n_tokens, n_rows) floats = x (n_tokens, n_columns) times the transposed weights (n_rows, n_columns), by
+    cuBLAS, both in one format of floats; sums in float32."""
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    kind = 0 if number_bytes == 4 else 14 if is_bfloat else 2  # CUDA_R_32F, CUDA_R_16BF, CUDA_R_16F
+
+    def start(stream: Stream) -> None:
+        cublas, handle = cupy.cuda.cublas, cupy.cuda.device.get_cublas_handle()
+        cublas.setStream(handle, stream.ptr)
+        # Column-major: the transposed out (n_rows, n_tokens) = weights (n_rows, n_columns) times x^T.
+        cublas.gemmEx(
+            handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n_rows, n_tokens, n_columns, one.ctypes.data,
+            weights, kind, n_columns, x, kind, n_columns, zero.ctypes.data, out, 0, n_rows,
+            cublas.CUBLAS_COMPUTE_32F, cublas.CUBLAS_GEMM_DEFAULT,
+        )  # fmt: skip
+
+    return start
+
+
+def run(actions: Sequence[Action], stream: Stream) -> None:
+    """Give a stream actions, one after the other."""
+    for each in actions:
+        each(stream)
+
+
+def captured(actions: Sequence[Action], stream: Stream) -> Graph:
+    """The actions as a graph, which a stream starts at once."""
+    stream.begin_capture()
+    try:
+        run(actions, stream)
+    finally:
+        graph = stream.end_capture()
+    return graph
+
+
+def allocate(n_bytes: int) -> "cupy.ndarray":
+    """Device memory, all zeros."""
+    return cupy.zeros(n_bytes, cupy.uint8)
+
+
+def upload(data: npt.NDArray[np.uint8]) -> "cupy.ndarray":
+    """A copy of host memory on the device."""
+    return cupy.asarray(data)
+
+
+def pinned(n_bytes: int) -> npt.NDArray[np.uint8]:
+    """Host memory that copies to and from the device do not wait for."""
+    memory = cupy.cuda.alloc_pinned_memory(n_bytes)
+    return np.frombuffer(memory, np.uint8, n_bytes)
