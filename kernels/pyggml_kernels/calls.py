@@ -32,6 +32,12 @@ def call_decode(
 
 
 @intrinsic
+def call_split(typing_context: Any, address: Any, source: Any, n_blocks: Any, scales: Any, minimums: Any) -> Any:
+    """Take integer scales out of blocks: `split(source, n_blocks, scales, minimums)` of a `Packing`."""
+    return types.void(*[types.int64] * 5), _generate_call
+
+
+@intrinsic
 def call_convert(typing_context: Any, address: Any, source: Any, n: Any, out: Any) -> Any:
     """Convert numbers: `load(source, n, out)` or `store(source, n, out)` of a `FloatFormat`."""
     return types.void(*[types.int64] * 4), _generate_call

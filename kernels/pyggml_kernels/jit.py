@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
+from types import FunctionType
 from typing import Any, ClassVar, TypeVar, cast
 
 import numba
@@ -70,8 +71,9 @@ def kernel_cache_directory() -> Path:
     run their code here.
     """
     base = Path(_SETTINGS.CACHE_DIR) / "pyggml" if _SETTINGS.CACHE_DIR else user_cache_directory() / "kernels"
-    # Numba tells CPUs apart, but not that `simd.tier` is to leave aside what the CPU has.
-    directory = base / (source_hash() + ("-portable" if os.environ.get("PYGGML_SIMD") == "portable" else ""))
+    # Numba tells CPUs apart, but not that `simd.cpu` is to leave aside what the CPU has.
+    chosen = os.environ.get("PYGGML_SIMD")
+    directory = base / (f"{source_hash()}-{chosen}" if chosen else source_hash())
     if not _writable(directory):
         directory = Path(tempfile.mkdtemp(prefix="pyggml-kernels-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
@@ -159,3 +161,14 @@ def fast_kernel(function: Callable[..., None]) -> Kernel:
     The order is fixed when the kernel is compiled: the same row and column give the same bits in every batch.
     """
     return Kernel(function, frozenset({"reassoc", "contract", "nsz"}))
+
+
+def kernel_from(template: Callable[..., None], name: str, **bindings: Any) -> Kernel:
+    """A kernel made of a function's code, with some of its global names bound anew.
+
+    The name tells kernels of one template apart in the cache, so it has to say all that the bindings differ in. (Numba
+    could cache closures, but not ones over compiled functions.)
+    """
+    function = FunctionType(template.__code__, template.__globals__ | bindings, name)
+    function.__qualname__, function.__doc__ = name, template.__doc__
+    return Kernel(function, frozenset())

@@ -8,6 +8,7 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from pyggml_kernels.jit import device, intrinsic
+from pyggml_kernels.simd import halves
 
 # Typed as Any: Numba gives these functions a meaning of their own, which Python's type system cannot see.
 
@@ -38,6 +39,12 @@ def i8(address: int, n: int) -> Any:
 def u16(address: int, n: int) -> Any:
     """The `n` unsigned 16-bit integers at `address`."""
     return carray(_pointer(address), (n,), np.uint16)
+
+
+@device
+def i16(address: int, n: int) -> Any:
+    """The `n` 16-bit integers at `address`."""
+    return carray(_pointer(address), (n,), np.int16)
 
 
 @device
@@ -75,7 +82,7 @@ def half_to_float(typing_context: Any, bits: Any) -> Any:
     """The float that an IEEE half has, given the half's 16 bits as uint16."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+        return halves.to_float(builder, arguments[0])
 
     return types.float32(types.uint16), generate
 
@@ -85,7 +92,7 @@ def float_to_half(typing_context: Any, value: Any) -> Any:
     """The 16 bits of the half nearest to a float, ties to even."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
+        return halves.from_float(builder, arguments[0])
 
     return types.uint16(types.float32), generate
 

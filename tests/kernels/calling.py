@@ -69,28 +69,33 @@ def normals(generator: np.random.Generator, *shape: int) -> Floats:
 
 @dataclass(frozen=True)
 class Activation:
-    """Rows in the form that weights of some format are multiplied with, and what they mean in double precision."""
+    """Rows in the form that weights of some format are multiplied with, each array (n, ...)."""
 
     levels: npt.NDArray[np.int8]
     scales: Floats
-    sums: Floats
+    """Of blocks."""
+    shifts: Floats
+    """Of blocks: Q8_1's sums, else zeros."""
+    sums: npt.NDArray[np.int16]
+    """Of the levels of groups."""
+
+    def packed(self, tokens: slice = slice(None)) -> Bytes:
+        """Some of the rows, as kernels read them: one array behind the other."""
+        parts = (self.levels, self.scales, self.shifts, self.sums)
+        return np.concatenate([np.ascontiguousarray(part[tokens]).view(np.uint8).reshape(-1) for part in parts])
 
 
 def quantize_activation(form: LevelFormat, x: Floats) -> Activation:
-    """Rows of `x` as ggml's CPU backend quantizes them: levels (n, n_columns), scales and sums (n, n_groups)."""
+    """Rows of `x` as ggml's CPU backend quantizes them."""
     n, n_columns = x.shape
     name = cast("Literal['Q8_0', 'Q8_1', 'Q8_K']", form.activation)
     layout = _ACTIVATIONS[name]
     blocks = np.stack([quants.quantize_activation(name, row, "cpu").view(layout) for row in x])
     levels = np.ascontiguousarray(blocks["qs"].reshape(n, n_columns))
-    groups_per_block = layout["qs"].shape[0] // form.group_size
-    scales = np.repeat(blocks["d"].astype(np.float32), groups_per_block, axis=-1)
-    if name == "Q8_1":
-        sums = blocks["s"].astype(np.float32)
-    else:
-        of_levels = levels.reshape(n, -1, form.group_size).sum(axis=-1, dtype=np.int32)
-        sums = scales * of_levels.astype(np.float32)
-    return Activation(levels, np.ascontiguousarray(scales), np.ascontiguousarray(sums))
+    scales = blocks["d"].astype(np.float32)
+    shifts = blocks["s"].astype(np.float32) if name == "Q8_1" else np.zeros_like(scales)
+    sums = levels.reshape(n, -1, form.group_size).sum(axis=-1, dtype=np.int16)
+    return Activation(levels, scales, shifts, sums)
 
 
 def round_activation(form: FloatFormat, x: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """Activations quantized as ggml's CPU backend does it, every bit (level 0 of the numerics contract)."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,17 +35,18 @@ every_case = pytest.mark.parametrize(("name", "group_size"), CASES)
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a kernel writes: (n_rows, n_columns) and twice (n_rows, n_groups)."""
+    """What a kernel writes: levels, scales and shifts of blocks, sums of groups; each (n_rows, ...)."""
 
     levels: npt.NDArray[np.int8]
     scales: Floats
-    sums: Floats | None
+    shifts: Floats | None
+    sums: npt.NDArray[np.int16]
 
 
 def run(kernel: Kernel, x: Floats, outputs: list[Guarded], group_size: int, rows_per_chunk: int) -> None:
     """Run all chunks, the last first, and check that nothing is written around the outputs."""
     n_rows, n_columns = x.shape
-    addresses = [each.address for each in outputs] + [0] * (3 - len(outputs))
+    addresses = [each.address for each in outputs] + [0] * (4 - len(outputs))
     arguments = np.array([x.ctypes.data, n_rows, n_columns, *addresses, group_size, rows_per_chunk], np.int64)
     for chunk in reversed(range(-(-n_rows // rows_per_chunk))):
         kernel(arguments.ctypes.data, chunk, 0)
@@ -56,37 +57,38 @@ def run(kernel: Kernel, x: Floats, outputs: list[Guarded], group_size: int, rows
 def quantize(name: Name, x: Floats, group_size: int, rows_per_chunk: int = 1) -> Quantized:
     n_rows, n_columns = x.shape
     levels = Guarded((n_rows, n_columns), np.int8)
-    scales, sums = (Guarded((n_rows, n_columns // group_size), np.float32) for _ in range(2))
-    run(KERNELS[name], x, [levels, scales, sums], group_size, rows_per_chunk)
-    if name == "Q8_0":
-        sums.assert_untouched()
-    return Quantized(levels.array, scales.array, None if name == "Q8_0" else sums.array)
+    scales, shifts = (Guarded((n_rows, n_columns // BLOCK_SIZES[name]), np.float32) for _ in range(2))
+    sums = Guarded((n_rows, n_columns // group_size), np.int16)
+    run(KERNELS[name], x, [levels, scales, shifts, sums], group_size, rows_per_chunk)
+    if name != "Q8_1":
+        shifts.assert_untouched()
+    return Quantized(levels.array, scales.array, shifts.array if name == "Q8_1" else None, sums.array)
 
 
 def quantized_by_ggml(name: Name, x: Floats, group_size: int) -> Quantized:
     n_rows, n_columns = x.shape
     blocks = quants.quantize_activation(name, x, "cpu").view(LAYOUTS[name])
-    per_block = BLOCK_SIZES[name] // group_size
-    scales = np.repeat(blocks["d"].astype(np.float32), per_block).reshape(n_rows, -1)
-    sums: Any = None
-    if name == "Q8_1":
-        sums = blocks["s"].astype(np.float32).reshape(n_rows, -1)
+    scales = blocks["d"].astype(np.float32).reshape(n_rows, -1)
+    shifts = blocks["s"].astype(np.float32).reshape(n_rows, -1) if name == "Q8_1" else None
+    levels = blocks["qs"].reshape(n_rows, n_columns)
+    sums = levels.reshape(n_rows, -1, group_size).sum(axis=-1, dtype=np.int16)
     if name == "Q8_K":
-        of_levels = blocks["bsums"].reshape(-1, group_size // 16).sum(axis=1, dtype=np.int32)
-        sums = scales * of_levels.astype(np.float32).reshape(n_rows, -1)
-    return Quantized(blocks["qs"].reshape(n_rows, n_columns), scales, sums)
+        of_ggml = blocks["bsums"].reshape(n_rows, -1, group_size // 16).sum(axis=-1, dtype=np.int16)
+        np.testing.assert_array_equal(sums, of_ggml)
+    return Quantized(levels, scales, shifts, sums)
 
 
 def assert_as_ggml(name: Name, x: Floats, group_size: int, rows_per_chunk: int = 1) -> None:
     found = quantize(name, x, group_size, rows_per_chunk)
     expected = quantized_by_ggml(name, x, group_size)
     # A scale that is 0 as a half makes levels meaningless: ggml's then come from an overflowing inverse.
-    of_account = np.repeat(expected.scales != 0, group_size, axis=1)
+    of_account = np.repeat(expected.scales != 0, BLOCK_SIZES[name], axis=1)
     np.testing.assert_array_equal(found.levels[of_account], expected.levels[of_account])
+    groups = of_account[:, ::group_size]
+    np.testing.assert_array_equal(found.sums[groups], expected.sums[groups])
     assert_same_bits(found.scales, expected.scales)
-    assert (found.sums is None) == (expected.sums is None)
-    if found.sums is not None and expected.sums is not None:
-        assert_same_bits(found.sums, expected.sums)
+    if found.shifts is not None and expected.shifts is not None:
+        assert_same_bits(found.shifts, expected.shifts)
 
 
 KINDS = ["normal", "any finite bits", "subnormal", "tiny", "huge", "zeros", "ties", "equal magnitudes", "one alone"]
@@ -167,21 +169,19 @@ def test_ties_go_to_even(largest: float) -> None:
     sign = -1 if largest > 0 else 1
     assert large.levels[0, :7].tolist() == [-127, *(sign * each for each in (0, 2, 2, 0, -2, -2))]
     assert (large.scales == sign).all()
-    assert large.sums is not None
-    assert large.sums[0].tolist() == [largest] * 8
+    assert large.sums[0].tolist() == [-127] * 8
 
 
-def test_sums_are_of_the_group_in_q8_k_and_rounded_to_a_half_in_q8_1() -> None:
-    # Levels 127 and -1; of one group in 16 of them, d is 0.01: the sums are d * 127 and d * -1, and for Q8_1 d * 126.
+def test_sums_are_of_the_group_and_shifts_rounded_to_a_half() -> None:
+    # Levels 127 and -1 in Q8_K, whose scale is negative, and -127 and 1 in Q8_1, whose d is 0.01.
     x = np.zeros((1, 256), np.float32)
     x[0, 0], x[0, 16] = -1.27, 0.01
-    d = np.float32(1) / (np.float32(-127) / np.float32(-1.27))
-    groups = quantize("Q8_K", x, 16).sums
-    assert groups is not None
-    assert groups[0, :3].tolist() == [np.float32(d * np.float32(-127)), d, 0]
-    blocks = quantize("Q8_1", x, 32).sums
-    assert blocks is not None
-    assert blocks[0, 0] == np.float32(np.float16(np.float32(1.27) / np.float32(127) * np.float32(-126)))
+    assert quantize("Q8_K", x, 16).sums[0, :3].tolist() == [-127, 1, 0]
+    assert quantize("Q8_K", x, 32).sums[0, :2].tolist() == [-126, 0]
+    blocks = quantize("Q8_1", x, 32)
+    assert blocks.sums[0, 0] == -126
+    assert blocks.shifts is not None
+    assert blocks.shifts[0, 0] == np.float32(np.float16(np.float32(1.27) / np.float32(127) * np.float32(-126)))
 
 
 @every_case
@@ -189,7 +189,8 @@ def test_a_block_of_zeros_has_positive_zeros_for_scales_and_sums(name: Name, gro
     found = quantize(name, np.full((1, 256), -0.0, np.float32), group_size)
     assert not found.levels.any()
     assert (found.scales.view(np.uint32) == 0).all()
-    assert found.sums is None or (found.sums.view(np.uint32) == 0).all()
+    assert not found.sums.any()
+    assert found.shifts is None or (found.shifts.view(np.uint32) == 0).all()
 
 
 @every_case
@@ -203,7 +204,7 @@ def test_a_number_that_is_not_finite_shows_in_the_scales_of_its_block_alone(
     columns = slice(256, 512) if name == "Q8_K" else slice(288, 320)
     expected = np.ones((2, 768), bool)
     expected[1, columns] = False
-    np.testing.assert_array_equal(np.isfinite(scales), expected[:, ::group_size])
+    np.testing.assert_array_equal(np.isfinite(scales), expected[:, :: BLOCK_SIZES[name]])
 
 
 # --- rounding to 16 bits ----------------------------------------------------------------------------------------------

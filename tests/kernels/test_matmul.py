@@ -1,14 +1,20 @@
 """Matrix products against float64 on the same operands (level 2), against ggml (level 3), and against themselves."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml_kernels import matmul
+from pyggml.backend.cpu.linear import linear_scratch_bytes, lower_linear
+from pyggml.backend.cpu.memory import Memory
+from pyggml.backend.cpu.weights import CPUWeight, place_matrix
+from pyggml.backend.graph import Value
 from pyggml_kernels.formats import FORMATS, FloatFormat, Format, LevelFormat
+from pyggml_kernels.threads import WorkerPool
 from pyggml_reference.operations import mul_mat
 from tests.kernels.calling import (
     MAX_NMSE,
@@ -18,7 +24,6 @@ from tests.kernels.calling import (
     Doubles,
     Floats,
     address,
-    call,
     guarded,
     normals,
     quantize_activation,
@@ -50,44 +55,32 @@ class Product:
         assert isinstance(self.form, FloatFormat)
         return round_activation(self.form, self.x[tokens])
 
+    @cached_property
+    def placed(self) -> CPUWeight:
+        """The weights as the CPU backend keeps them."""
+        data = self.weights.reshape(-1)
+        return place_matrix(data, self.form, len(self.weights), self.x.shape[1], WorkerPool(1))
+
     def run(
-        self, rows_per_chunk: int, operand: Activation | Floats | None = None, *, seed: int = 0, n_workers: int = 1
+        self, n_chunk_workers: int, operand: Activation | Floats | None = None, *, seed: int = 0, n_workers: int = 1
     ) -> Floats:
-        """The result (n_tokens, n_rows), in columns of a wider array, for all tokens or those of an operand."""
-        n_rows, n_columns = len(self.weights), self.x.shape[1]
+        """The result (n_tokens, n_rows), for all tokens or those of an operand, in chunks for so many workers."""
         operand = self.operand() if operand is None else operand
         n = len(operand.levels if isinstance(operand, Activation) else operand)
-        wide = guarded((n, n_rows + 3))
-        words = {
-            0: address(self.weights),
-            1: self.weights.shape[1],
-            2: n_rows,
-            3: n_columns,
-            5: n,
-            6: wide.address,
-            7: n_rows + 3,
-            8: 0 if self.bias is None else address(self.bias),
-            9: rows_per_chunk,
-        }
-        if isinstance(operand, Activation):
-            assert isinstance(self.form, LevelFormat)
-            scratch_bytes = matmul.scratch_bytes_levels(n_columns, self.form.group_size)
-            words |= {4: self.form.decode.address, 12: address(operand.levels), 13: address(operand.scales)}
-            words |= {14: address(operand.sums), 15: self.form.block_size, 16: self.form.group_size}
-            words |= {17: int(self.form.has_minimum)}
-            kernel = matmul.matmul_levels
-        else:
-            assert isinstance(self.form, FloatFormat)
-            scratch_bytes = matmul.scratch_bytes_floats(n_columns)
-            words |= {4: self.form.load.address, 12: address(operand)}
-            kernel = matmul.matmul_floats
+        packed = operand.packed() if isinstance(operand, Activation) else np.ascontiguousarray(operand).view(np.uint8)
+        out = guarded((n, len(self.weights)))
+        scratch_bytes = linear_scratch_bytes(self.placed)
         scratch = guarded((n_workers, scratch_bytes), np.uint8)
-        words |= {10: scratch.address, 11: scratch_bytes}
-        call(kernel, words, -(-n_rows // rows_per_chunk), seed=seed, n_workers=n_workers)
-        for each in (wide, scratch):
+        memory = Memory(0, {0: address(packed), 1: out.address}, scratch.address, scratch_bytes)
+        x, output = Value(0, "tokens", 0), Value(1, "tokens", 0)
+        bias = 0 if self.bias is None else address(self.bias)
+        operation = lower_linear(self.placed, bias, memory, x, output, n, n_chunk_workers)
+        generator = np.random.default_rng(seed)
+        for chunk in generator.permutation(operation.n_chunks):
+            operation.kernel(operation.arguments.ctypes.data, int(chunk), int(generator.integers(n_workers)))
+        for each in (out, scratch):
             each.assert_intact()
-        assert (wide.array[:, n_rows:].view(np.uint32) == 0xFFFFFFFF).all(), "written beside the output"
-        return np.ascontiguousarray(wide.array[:, :n_rows])
+        return cast("Floats", out.array)
 
     def exact(self) -> tuple[Doubles, Doubles]:
         """The result in double precision, and the root of the sum of squares of the terms of each of its elements."""
@@ -117,8 +110,12 @@ def _exact_levels(form: LevelFormat, weights: Bytes, x: Activation) -> tuple[Dou
         levels.reshape(n_rows, n_groups, -1).astype(np.float64),
         x.levels.reshape(-1, n_groups, form.group_size).astype(np.float64),
     )
-    products = dots * scales.astype(np.float64) * x.scales[:, None].astype(np.float64)
-    shifts = minimums.astype(np.float64) * x.sums[:, None].astype(np.float64)
+    # Of a group: the scale of the block it is in, and what minimums are multiplied with.
+    per_block = n_groups // x.scales.shape[1]
+    x_scales = np.repeat(x.scales.astype(np.float64), per_block, axis=-1)
+    x_shifts = x.shifts.astype(np.float64) if form.activation == "Q8_1" else x_scales * x.sums
+    products = dots * scales.astype(np.float64) * x_scales[:, None]
+    shifts = minimums.astype(np.float64) * x_shifts[:, None]
     return (products - shifts).sum(axis=-1), (products**2 + shifts**2).sum(axis=-1)
 
 
@@ -135,12 +132,12 @@ def products(draw: st.DrawFn, form: Format) -> Product:
 
 @every_format
 @settings(max_examples=12, deadline=None)
-@given(data=st.data(), rows_per_chunk=st.integers(1, 20), n_workers=st.integers(1, 4), seed=SEEDS)
+@given(data=st.data(), n_chunk_workers=st.integers(1, 20), n_workers=st.integers(1, 4), seed=SEEDS)
 def test_a_product_is_the_one_in_double_precision(
-    form: Format, data: st.DataObject, rows_per_chunk: int, n_workers: int, seed: int
+    form: Format, data: st.DataObject, n_chunk_workers: int, n_workers: int, seed: int
 ) -> None:
     product = data.draw(products(form))
-    found = product.run(rows_per_chunk, seed=seed, n_workers=n_workers)
+    found = product.run(n_chunk_workers, seed=seed, n_workers=n_workers)
     assert relative_error(found, *product.exact()) <= MAX_RELATIVE_ERROR
 
 
@@ -157,15 +154,15 @@ def test_a_product_is_that_of_ggml(form: Format, data: st.DataObject, n_threads:
 
 @every_format
 @settings(max_examples=8, deadline=None)
-@given(data=st.data(), rows_per_chunk=st.integers(1, 20), seed=SEEDS)
+@given(data=st.data(), n_chunk_workers=st.integers(1, 20), seed=SEEDS)
 def test_a_token_has_the_same_bits_in_every_batch_and_chunk(
-    form: Format, data: st.DataObject, rows_per_chunk: int, seed: int
+    form: Format, data: st.DataObject, n_chunk_workers: int, seed: int
 ) -> None:
     product = data.draw(products(form))
     whole = product.run(16)
     first = data.draw(st.integers(0, len(product.x) - 1))
     last = data.draw(st.integers(first, len(product.x) - 1))
-    part = product.run(rows_per_chunk, product.operand(slice(first, last + 1)), seed=seed, n_workers=3)
+    part = product.run(n_chunk_workers, product.operand(slice(first, last + 1)), seed=seed, n_workers=3)
     assert_same_bits(part, whole[first : last + 1])
 
 
@@ -185,7 +182,7 @@ def test_a_number_that_is_not_finite_shows_in_the_results_of_its_token_alone(for
     product = Product(form, random_weights(form, generator, 20, 512), normals(generator, 3, 512))
     good, operand = product.run(7), product.operand()
     if isinstance(operand, Activation):
-        operand.scales[1, 3] = bad
+        operand.scales[1, 0] = bad
     else:
         operand = operand.copy()
         operand[1, 300] = bad

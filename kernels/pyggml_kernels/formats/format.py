@@ -11,6 +11,7 @@ from pyggml_kernels.formats.quantize_floats import quantize_floats
 from pyggml_kernels.jit import Kernel
 from pyggml_kernels.plan import Operation, Plan
 from pyggml_kernels.threads import WorkerPool
+from pyggml_kernels.tiles.packing import Packing
 
 #: Weights that are quantized in one chunk.
 _WEIGHTS_PER_CHUNK = 65536
@@ -149,6 +150,8 @@ class LevelFormat(Format):
             self.decode.address, source, n_blocks, self.block_size, self.group_size, self.block_bytes, out
         )
 
+    packing: Packing | None = None
+    """How blocks become tiles that fast kernels read; without it they are decoded in every product."""
     quantizer: Kernel | None = None
     """The plan operation of `Format.quantize`; None for formats of activations only."""
     needs_importance: bool = False

@@ -3,12 +3,14 @@
 import numpy as np
 
 from pyggml_kernels.formats.format import LevelFormat
-from pyggml_kernels.formats.four_bit_table import look_up
+from pyggml_kernels.formats.four_bit_table import TILE_TABLE, TILE_TABLE_OFFSET, look_up
 from pyggml_kernels.formats.quantize_floats import N_ARGUMENTS
 from pyggml_kernels.formats.quantize_table import quantize_groups
 from pyggml_kernels.formats.words import bits, load_word, store_word
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import f32, i64, load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("d", np.float16), ("qs", np.uint8, 16)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -40,5 +42,14 @@ def quantize_iq4_nl(arguments: int, chunk: int, worker: int) -> None:
 
 
 IQ4_NL = LevelFormat(
-    "IQ4_NL", 20, LAYOUT, 32, "Q8_0", group_size=32, has_minimum=False, decode=decode_iq4_nl, quantizer=quantize_iq4_nl
+    "IQ4_NL",
+    20,
+    LAYOUT,
+    32,
+    "Q8_0",
+    group_size=32,
+    has_minimum=False,
+    decode=decode_iq4_nl,
+    packing=Packing(TileLayout(4, 32, integer_scales=False, has_minimum=False, table=TILE_TABLE), TILE_TABLE_OFFSET),
+    quantizer=quantize_iq4_nl,
 )

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 
 from pyggml_kernels.formats.format import LevelFormat
-from pyggml_kernels.formats.four_bit_table import look_up
+from pyggml_kernels.formats.four_bit_table import TILE_TABLE, TILE_TABLE_OFFSET, look_up
 from pyggml_kernels.formats.quantize_floats import N_ARGUMENTS
 from pyggml_kernels.formats.quantize_table import quantize_block
 from pyggml_kernels.formats.words import bits, load_word, store_word
 from pyggml_kernels.jit import device, kernel
-from pyggml_kernels.memory import f32, i64, load_half, u8
+from pyggml_kernels.memory import f32, i8, i64, load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("d", np.float16), ("scales_h", np.uint16), ("scales_l", np.uint8, 4), ("qs", np.uint8, 128)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -52,6 +54,27 @@ def quantize_iq4_xs(arguments: int, chunk: int, worker: int) -> None:
             quantize_block(x, importance, a[3] + row * a[4] + block * BLOCK_BYTES)
 
 
+@kernel
+def split_iq4_xs(source: int, n_blocks: int, scales: int, minimums: int) -> None:
+    """The 6-bit scales: see `Packing.split`."""
+    out = i8(scales, n_blocks * 8)
+    for index in range(n_blocks):
+        block = u8(source + index * BLOCK_BYTES, BLOCK_BYTES)
+        for group in range(8):
+            out[index * 8 + group] = group_scale(block, group)
+
+
 IQ4_XS = LevelFormat(
-    "IQ4_XS", 23, LAYOUT, 256, "Q8_K", group_size=32, has_minimum=False, decode=decode_iq4_xs, quantizer=quantize_iq4_xs
+    "IQ4_XS",
+    23,
+    LAYOUT,
+    256,
+    "Q8_K",
+    group_size=32,
+    has_minimum=False,
+    decode=decode_iq4_xs,
+    packing=Packing(
+        TileLayout(4, 32, integer_scales=True, has_minimum=False, table=TILE_TABLE), TILE_TABLE_OFFSET, split_iq4_xs
+    ),
+    quantizer=quantize_iq4_xs,
 )

@@ -7,6 +7,8 @@ from pyggml_kernels.formats.quantize_q2_k import quantize_q2_k
 from pyggml_kernels.formats.words import bits, load_word, store_products, store_word
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("scales", np.uint8, 16), ("qs", np.uint8, 64), ("d", np.float16), ("dmin", np.float16)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -30,10 +32,26 @@ def decode_q2_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                     store_word(out + half * 128 + pair * 32 + i, bits(codes, 2 * pair, 3))
 
 
+@kernel
+def split_q2_k(source: int, n_blocks: int, scales: int, minimums: int) -> None:
+    """The 4-bit scales and minimums: see `Packing.split`."""
+    for index in range(n_blocks):
+        for i in range(0, 16, 8):
+            both = load_word(source + index * BLOCK_BYTES + i)
+            store_word(scales + index * 16 + i, bits(both, 0, 15))
+            store_word(minimums + index * 16 + i, bits(both, 4, 15))
+
+
 Q2_K = LevelFormat(
     *("Q2_K", 10, LAYOUT, 256, "Q8_K"),
     group_size=16,
     has_minimum=True,
     decode=decode_q2_k,
+    packing=Packing(
+        TileLayout(2, 16, integer_scales=True, has_minimum=True, shared_bytes=True),
+        0,
+        split_q2_k,
+        minimum_field="dmin",
+    ),
     quantizer=quantize_q2_k,
 )

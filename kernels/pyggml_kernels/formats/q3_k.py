@@ -9,6 +9,8 @@ from pyggml_kernels.formats.quantize_q3_k import quantize_q3_k
 from pyggml_kernels.formats.words import bits, join, less, load_word, raise_bits, store_products, store_word, upper
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("hmask", np.uint8, 32), ("qs", np.uint8, 64), ("scales", np.uint8, 12), ("d", np.float16)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -48,10 +50,20 @@ def decode_q3_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                     store_word(out + half * 128 + pair * 32 + i, less(bits(codes, 2 * pair, 3) | third, 4))
 
 
+@kernel
+def split_q3_k(source: int, n_blocks: int, scales: int, minimums: int) -> None:
+    """The 6-bit scales: see `Packing.split`."""
+    for index in range(n_blocks):
+        first, second = group_scales(source + index * BLOCK_BYTES + 96)
+        store_word(scales + index * 16, first)
+        store_word(scales + index * 16 + 8, second)
+
+
 Q3_K = LevelFormat(
     *("Q3_K", 11, LAYOUT, 256, "Q8_K"),
     group_size=16,
     has_minimum=False,
     decode=decode_q3_k,
+    packing=Packing(TileLayout(3, 16, integer_scales=True, has_minimum=False), 4, split_q3_k),
     quantizer=quantize_q3_k,
 )

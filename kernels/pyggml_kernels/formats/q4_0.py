@@ -11,6 +11,8 @@ from pyggml_kernels.formats.quantize_32 import rows_quantizer
 from pyggml_kernels.formats.words import bits, less, load_word, store_word
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("d", np.float16), ("qs", np.uint8, 16)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -48,5 +50,14 @@ def quantize_q4_0(arguments: int, chunk: int, worker: int) -> None:
 
 
 Q4_0 = LevelFormat(
-    "Q4_0", 2, LAYOUT, 32, "Q8_0", group_size=32, has_minimum=False, decode=decode_q4_0, quantizer=quantize_q4_0
+    "Q4_0",
+    2,
+    LAYOUT,
+    32,
+    "Q8_0",
+    group_size=32,
+    has_minimum=False,
+    decode=decode_q4_0,
+    packing=Packing(TileLayout(4, 32, integer_scales=False, has_minimum=False), 8),
+    quantizer=quantize_q4_0,
 )

@@ -11,6 +11,8 @@ from pyggml_kernels.formats.quantize_32 import rows_quantizer
 from pyggml_kernels.formats.words import bits, load_word, store_word
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("d", np.float16), ("m", np.float16), ("qs", np.uint8, 16)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -50,5 +52,14 @@ def quantize_q4_1(arguments: int, chunk: int, worker: int) -> None:
 
 
 Q4_1 = LevelFormat(
-    "Q4_1", 3, LAYOUT, 32, "Q8_1", group_size=32, has_minimum=True, decode=decode_q4_1, quantizer=quantize_q4_1
+    "Q4_1",
+    3,
+    LAYOUT,
+    32,
+    "Q8_1",
+    group_size=32,
+    has_minimum=True,
+    decode=decode_q4_1,
+    packing=Packing(TileLayout(4, 32, integer_scales=False, has_minimum=True), 0, minimum_field="m", adds_minimum=True),
+    quantizer=quantize_q4_1,
 )

@@ -11,6 +11,8 @@ from pyggml_kernels.formats.quantize_32 import rows_quantizer
 from pyggml_kernels.formats.words import bits, less, load_word, spread, store_word
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("d", np.float16), ("qh", np.uint8, 4), ("qs", np.uint8, 16)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -49,5 +51,14 @@ def quantize_q5_0(arguments: int, chunk: int, worker: int) -> None:
 
 
 Q5_0 = LevelFormat(
-    "Q5_0", 6, LAYOUT, 32, "Q8_0", group_size=32, has_minimum=False, decode=decode_q5_0, quantizer=quantize_q5_0
+    "Q5_0",
+    6,
+    LAYOUT,
+    32,
+    "Q8_0",
+    group_size=32,
+    has_minimum=False,
+    decode=decode_q5_0,
+    packing=Packing(TileLayout(5, 32, integer_scales=False, has_minimum=False), 16),
+    quantizer=quantize_q5_0,
 )

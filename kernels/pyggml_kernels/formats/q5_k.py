@@ -8,6 +8,8 @@ from pyggml_kernels.formats.six_bit import scales_and_minimums
 from pyggml_kernels.formats.words import bits, load_word, raise_bits, store_products, store_word
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype(
     [
@@ -39,10 +41,20 @@ def decode_q5_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                 store_word(out + pair * 64 + 32 + i, bits(codes, 4, 15) | raise_bits(second, 4))
 
 
+@kernel
+def split_q5_k(source: int, n_blocks: int, scales: int, minimums: int) -> None:
+    """The 6-bit scales and minimums: see `Packing.split`."""
+    for index in range(n_blocks):
+        six_bit_scales, six_bit_minimums = scales_and_minimums(source + index * BLOCK_BYTES + 4)
+        store_word(scales + index * 8, six_bit_scales)
+        store_word(minimums + index * 8, six_bit_minimums)
+
+
 Q5_K = LevelFormat(
     *("Q5_K", 13, LAYOUT, 256, "Q8_K"),
     group_size=32,
     has_minimum=True,
     decode=decode_q5_k,
+    packing=Packing(TileLayout(5, 32, integer_scales=True, has_minimum=True), 0, split_q5_k, minimum_field="dmin"),
     quantizer=quantize_q5_k,
 )

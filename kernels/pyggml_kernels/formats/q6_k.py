@@ -7,6 +7,8 @@ from pyggml_kernels.formats.quantize_q6_k import quantize_q6_k
 from pyggml_kernels.formats.words import bits, less, load_word, raise_bits, store_products, store_word
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("ql", np.uint8, 128), ("qh", np.uint8, 64), ("scales", np.int8, 16), ("d", np.float16)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -35,10 +37,19 @@ def decode_q6_k(source: int, n_blocks: int, levels: int, scales: int, minimums: 
                     store_word(out + half * 128 + quarter * 32 + i, less(level, 32))
 
 
+@kernel
+def split_q6_k(source: int, n_blocks: int, scales: int, minimums: int) -> None:
+    """The 8-bit scales: see `Packing.split`."""
+    for index in range(n_blocks):
+        for i in range(0, 16, 8):
+            store_word(scales + index * 16 + i, load_word(source + index * BLOCK_BYTES + 192 + i))
+
+
 Q6_K = LevelFormat(
     *("Q6_K", 14, LAYOUT, 256, "Q8_K"),
     group_size=16,
     has_minimum=False,
     decode=decode_q6_k,
+    packing=Packing(TileLayout(6, 16, integer_scales=True, has_minimum=False), 32, split_q6_k),
     quantizer=quantize_q6_k,
 )

@@ -11,6 +11,8 @@ from pyggml_kernels.formats.lanes import store_lanes_as_bytes
 from pyggml_kernels.formats.words import load_word, store_word
 from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, load_half, u8
+from pyggml_kernels.tiles.layout import TileLayout
+from pyggml_kernels.tiles.packing import Packing
 
 LAYOUT = np.dtype([("d", np.float16), ("qs", np.int8, 32)])
 BLOCK_BYTES = LAYOUT.itemsize
@@ -52,5 +54,14 @@ def quantize_q8_0(arguments: int, chunk: int, worker: int) -> None:
 
 
 Q8_0 = LevelFormat(
-    "Q8_0", 8, LAYOUT, 32, "Q8_0", group_size=32, has_minimum=False, decode=decode_q8_0, quantizer=quantize_q8_0
+    "Q8_0",
+    8,
+    LAYOUT,
+    32,
+    "Q8_0",
+    group_size=32,
+    has_minimum=False,
+    decode=decode_q8_0,
+    packing=Packing(TileLayout(8, 32, integer_scales=False, has_minimum=False), 128),
+    quantizer=quantize_q8_0,
 )

@@ -89,7 +89,10 @@ class Backend(Protocol):
     """A device."""
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> Weight:
-        """Place a matrix, given as the bytes of a GGUF tensor."""
+        """Place a matrix to multiply with, given as the bytes of a GGUF tensor, which may be forgotten afterwards."""
+
+    def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> Weight:
+        """Place a matrix whose rows are looked up, given as the bytes of a GGUF tensor."""
 
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> Weight:
         """Place a vector; it is used as floats."""

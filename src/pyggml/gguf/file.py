@@ -44,7 +44,7 @@ class GGUFFile(Fields):
         self.alignment = first.alignment
         self.metadata_types = MappingProxyType(first.metadata_types)
         self.tensors = MappingProxyType(merged_tensors(shards))
-        self._data = {shard.path: shard.data for shard in shards}
+        self._shards = {shard.path: shard for shard in shards}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "GGUFFile":
@@ -75,13 +75,19 @@ class GGUFFile(Fields):
                 f"{info.path}: the data of tensor {quoted(name)} are big-endian; allowed is little-endian: convert the "
                 "file, as with gguf-convert-endian of the Python package gguf"
             )
-        if info.path not in self._data:
+        if info.path not in self._shards:
             raise GGUFError(f"{info.path}: tensor {quoted(name)} cannot be read: the file was closed")
-        return self._data[info.path][info.offset : info.offset + info.n_bytes]
+        return self._shards[info.path].data[info.offset : info.offset + info.n_bytes]
+
+    def release(self, name: str) -> None:
+        """Let the operating system take back the memory of a tensor's pages; what reads them again reads the file."""
+        info = self.tensors[name]
+        if info.path in self._shards and info.n_bytes is not None:
+            self._shards[info.path].release(info.offset, info.n_bytes)
 
     def close(self) -> None:
         """Let go of the memory map. It lives on as long as views of it do, so those stay valid."""
-        self._data.clear()
+        self._shards.clear()
 
     def __enter__(self) -> "GGUFFile":
         """Return the file itself."""

@@ -47,6 +47,14 @@ class Shard:
     metadata_types: dict[str, FieldType]
     tensors: dict[str, TensorInfo]
     data: npt.NDArray[np.uint8]
+    buffer: mmap.mmap
+
+    def release(self, start: int, n_bytes: int) -> None:
+        """Give the pages that lie wholly within a range back to the operating system, where it takes such advice."""
+        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        last = (start + n_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        if last > first and hasattr(mmap, "MADV_DONTNEED"):
+            self.buffer.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 def read_shard(path: Path) -> Shard:
@@ -60,7 +68,7 @@ def read_shard(path: Path) -> Shard:
     alignment = _alignment(path, metadata, types)
     tensors = place(cursor, read_entries(cursor, n_tensors), alignment)
     data = np.frombuffer(buffer, np.uint8)
-    return Shard(path, version, byte_order, alignment, metadata, types, tensors, data)
+    return Shard(path, version, byte_order, alignment, metadata, types, tensors, data, buffer)
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -74,8 +74,16 @@ class TensorLoader:
 
     def matrix(self, name: str, n_rows: int, n_columns: int) -> Weight:
         """A matrix that has to be there."""
+        full = f"{name}.weight"
+        data, type_id = self._checked(full, (n_columns, n_rows))
+        placed = self._backend.matrix(data, type_id, n_rows, n_columns)
+        self._file.release(full)
+        return placed
+
+    def table(self, name: str, n_rows: int, n_columns: int) -> Weight:
+        """A matrix that has to be there, whose rows are looked up."""
         data, type_id = self._checked(f"{name}.weight", (n_columns, n_rows))
-        return self._backend.matrix(data, type_id, n_rows, n_columns)
+        return self._backend.table(data, type_id, n_rows, n_columns)
 
     def vector(self, name: str, n: int) -> Weight:
         """A vector that has to be there; `name` with its ending."""
@@ -98,13 +106,12 @@ class TensorLoader:
 def load_weights(file: GGUFFile, config: DecoderConfig, backend: Backend) -> DecoderWeights:
     """Place all weights; ModelError names the tensor that is missing, misshapen or of an unknown type."""
     loader = TensorLoader(file, backend)
-    token_embd = loader.matrix("token_embd", config.n_vocab, config.n_embd)
-    tied = "output.weight" not in file.tensors
+    output = "output" if "output.weight" in file.tensors else "token_embd"
     return DecoderWeights(
-        token_embd=token_embd,
+        token_embd=loader.table("token_embd", config.n_vocab, config.n_embd),
         layers=tuple(_load_layer(loader, config, layer) for layer in range(config.n_layers)),
         output_norm=loader.vector("output_norm.weight", config.n_embd),
-        output=token_embd if tied else loader.matrix("output", config.n_vocab, config.n_embd),
+        output=loader.matrix(output, config.n_vocab, config.n_embd),
         output_bias=loader.bias("output", config.n_vocab),
         rope_factors=loader.floats("rope_freqs.weight", config.rope.n_dims // 2),
     )

@@ -8,11 +8,13 @@ import numpy.typing as npt
 from pyggml.backend.arena import ALIGNMENT, lay_out
 from pyggml.backend.cpu.cache import CPUCache
 from pyggml.backend.cpu.inputs import StepInputs
-from pyggml.backend.cpu.lowering import Lowering, Memory, scratch_bytes
+from pyggml.backend.cpu.lowering import Lowering, scratch_bytes
+from pyggml.backend.cpu.memory import Memory
 from pyggml.backend.cpu.quantization import insert_conversions
-from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_vector
+from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Rows
 from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml_kernels.formats import FORMATS
 from pyggml_kernels.plan import Plan
 from pyggml_kernels.threads import WorkerPool, available_cores
 
@@ -56,11 +58,15 @@ class CPUBackend:
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
         """See `Backend.matrix`."""
-        return place_matrix(data, type_id, n_rows, n_columns)
+        return place_matrix(data, FORMATS[type_id], n_rows, n_columns, self._pool)
+
+    def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CPUWeight:
+        """See `Backend.table`."""
+        return place_table(data, FORMATS[type_id], n_rows, n_columns)
 
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CPUWeight:
         """See `Backend.vector`."""
-        return place_vector(data, type_id, n_columns)
+        return place_vector(data, FORMATS[type_id], n_columns)
 
     def cache(self, shape: CacheShape) -> CPUCache:
         """See `Backend.cache`."""

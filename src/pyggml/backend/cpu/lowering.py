@@ -1,7 +1,6 @@
 """From operations of a graph to calls of kernels: addresses, chunks, scratch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -10,17 +9,17 @@ from pyggml.backend import graph as g
 from pyggml.backend.cpu.arguments import angle_arguments, arguments, rotate_arguments
 from pyggml.backend.cpu.cache import CPUCache, RowStore
 from pyggml.backend.cpu.inputs import StepInputs
+from pyggml.backend.cpu.linear import linear_scratch_bytes, lower_linear
+from pyggml.backend.cpu.memory import Memory
 from pyggml.backend.cpu.quantization import Convert, QuantizedForm
 from pyggml.backend.cpu.weights import CPUWeight
 from pyggml.backend.protocol import Weight
-from pyggml_kernels import activations, attention, elementwise, embedding, hadamard, matmul, norm, rope
+from pyggml_kernels import activations, attention, elementwise, embedding, hadamard, norm, rope
 from pyggml_kernels.formats import FloatFormat, LevelFormat
 from pyggml_kernels.plan import Operation
 
 #: Chunks that an operation is cut into for each worker: enough that one worker's delay is shared by all.
 _CHUNKS_PER_WORKER = 8
-#: Rows of weights in a chunk: more would save nothing, and leave workers idle at the end.
-_MAX_ROWS_PER_CHUNK = 64
 #: Tokens whose queries share one conversion of a page of keys and values.
 _TOKENS_PER_ATTENTION_CHUNK = 8
 #: Floats of an elementwise operation in a chunk.
@@ -31,32 +30,10 @@ def _chunks(n: int, per_chunk: int) -> int:
     return -(-n // per_chunk)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Where a plan's values and its workers' scratch lie."""
-
-    arena: int
-    offsets: Mapping[int, int]
-    scratch: int
-    scratch_bytes: int
-
-    def address(self, value: g.Value) -> int:
-        """Where a value's first row begins."""
-        return self.arena + self.offsets[value.index]
-
-
-def rows_per_chunk(n_rows: int, n_workers: int) -> int:
-    """Rows of a matrix in a chunk: a share for each worker several times over, at least 1."""
-    return max(1, min(_MAX_ROWS_PER_CHUNK, n_rows // (n_workers * _CHUNKS_PER_WORKER)))
-
-
 def scratch_bytes(node: g.Node, cache: CPUCache) -> int:
     """Bytes of scratch that one worker needs for an operation."""
     if isinstance(node, g.Linear):
-        weight = cpu_weight(node.weight)
-        if isinstance(weight.format, LevelFormat):
-            return matmul.scratch_bytes_levels(weight.n_columns, weight.format.group_size)
-        return matmul.scratch_bytes_floats(weight.n_columns)
+        return linear_scratch_bytes(cpu_weight(node.weight))
     if isinstance(node, g.Embed):
         form = cpu_weight(node.table).format
         return embedding.scratch_bytes(node.table.n_columns, form.group_size) if isinstance(form, LevelFormat) else 0
@@ -114,7 +91,7 @@ class Lowering:
         form = table.format
         common = {
             0: table.address,
-            1: table.row_bytes,
+            1: table.stride,
             2: self._inputs.tokens.ctypes.data,
             3: table.n_columns,
             4: m.address(node.output),
@@ -149,48 +126,16 @@ class Lowering:
         n, n_columns = self._n_rows[node.x.rows], node.x.n_columns
         per_chunk = self._rows_per_chunk(n)
         out = self._memory.address(node.output)
-        integers = {0: self._memory.address(node.x), 1: n, 2: n_columns, 3: out, 7: per_chunk}
+        integers = {0: self._memory.address(node.x), 1: n, 2: n_columns, 3: out, 8: per_chunk}
         if isinstance(node.form, QuantizedForm):
-            n_groups = n_columns // node.form.group_size
-            scales = out + n * n_columns
-            integers |= {4: scales, 5: scales + n * n_groups * 4, 6: node.form.group_size}
+            _, scales, shifts, sums = node.form.arrays(out, n, n_columns)
+            integers |= {4: scales, 5: shifts, 6: sums, 7: node.form.group_size}
         return [Operation(node.form.kernel, arguments(activations.N_ARGUMENTS, integers), _chunks(n, per_chunk))]
 
     def _linear(self, node: g.Linear) -> list[Operation]:
-        weight, m, n = cpu_weight(node.weight), self._memory, self._n_rows[node.x.rows]
-        per_chunk = rows_per_chunk(weight.n_rows, self._n_workers)
-        x = m.address(node.x)
-        integers = {
-            0: weight.address,
-            1: weight.row_bytes,
-            2: weight.n_rows,
-            3: weight.n_columns,
-            5: n,
-            6: m.address(node.output),
-            7: weight.n_rows,
-            8: cpu_weight(node.bias).address if node.bias is not None else 0,
-            9: per_chunk,
-            10: m.scratch,
-            11: m.scratch_bytes,
-            12: x,
-        }
-        # With no rows there is nothing to do, and decoding the weights would be work for nothing.
-        n_chunks = _chunks(weight.n_rows, per_chunk) if n else 0
-        form = weight.format
-        if not isinstance(form, LevelFormat):
-            integers[4] = _load_address(weight)
-            return [Operation(matmul.matmul_floats, arguments(matmul.N_ARGUMENTS, integers), n_chunks)]
-        n_groups = weight.n_columns // form.group_size
-        scales = x + n * weight.n_columns
-        integers |= {
-            4: form.decode.address,
-            13: scales,
-            14: scales + n * n_groups * 4,
-            15: form.block_size,
-            16: form.group_size,
-            17: int(form.has_minimum),
-        }
-        return [Operation(matmul.matmul_levels, arguments(matmul.N_ARGUMENTS, integers), n_chunks)]
+        bias = cpu_weight(node.bias).address if node.bias is not None else 0
+        weight, n = cpu_weight(node.weight), self._n_rows[node.x.rows]
+        return [lower_linear(weight, bias, self._memory, node.x, node.output, n, self._n_workers)]
 
     def _rotate(self, node: g.Rotate) -> list[Operation]:
         x, angles = self._memory.address(node.output), self._memory.address(node.angles)

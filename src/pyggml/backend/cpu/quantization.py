@@ -10,23 +10,30 @@ from pyggml_kernels.formats import LevelFormat
 from pyggml_kernels.jit import Kernel
 
 _QUANTIZE = {
-    "Q8_0": activations.quantize_q8_0,
-    "Q8_1": activations.quantize_q8_1,
-    "Q8_K": activations.quantize_q8_k,
+    "Q8_0": (activations.quantize_q8_0, 32),
+    "Q8_1": (activations.quantize_q8_1, 32),
+    "Q8_K": (activations.quantize_q8_k, 256),
 }
 _ROUND = {"F16": activations.round_f16, "BF16": activations.round_bf16}
 
 
 @dataclass(frozen=True)
 class QuantizedForm:
-    """Levels, then a scale and a sum for each group, each as one array over all rows."""
+    """Levels, then scales and shifts of blocks, then sums of groups, each as one array over all rows."""
 
     kernel: Kernel
+    block_size: int
     group_size: int
 
     def row_bytes(self, n_columns: int) -> int:
-        """Bytes for a row's levels, scales and sums."""
-        return n_columns + 8 * (n_columns // self.group_size)
+        """Bytes for a row."""
+        return n_columns + 8 * (n_columns // self.block_size) + 2 * (n_columns // self.group_size)
+
+    def arrays(self, address: int, n_rows: int, n_columns: int) -> tuple[int, int, int, int]:
+        """Where the levels, scales, shifts and sums of so many rows begin."""
+        scales = address + n_rows * n_columns
+        shifts = scales + n_rows * (n_columns // self.block_size) * 4
+        return address, scales, shifts, shifts + n_rows * (n_columns // self.block_size) * 4
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Convert(Node):
 def form_for(weight: CPUWeight) -> Form | None:
     """What the other operand of a product with this weight has to be; None for plain floats."""
     if isinstance(weight.format, LevelFormat):
-        return QuantizedForm(_QUANTIZE[weight.format.activation], weight.format.group_size)
+        return QuantizedForm(*_QUANTIZE[weight.format.activation], weight.format.group_size)
     kernel = _ROUND.get(weight.format.activation)
     return RoundedForm(kernel) if kernel else None
 
