@@ -15,6 +15,7 @@ UNSPLIT = 1 << 30
 
 _ROWS_PER_WARP, _WARPS = 16, 4
 _POSITIONS = 64
+_WIDEST_PIPELINED = 256
 
 ARGUMENTS = structure(
     dict.fromkeys(("queries", "sums", "states"), POINTER)
@@ -38,9 +39,7 @@ class AttentionShape:
         return SPLIT_SIZE if self.query_warps == 1 else UNSPLIT
 
 
-def cut(
-    sequences: npt.NDArray[np.int32], n_positions: int, group: int
-) -> tuple[AttentionShape, npt.NDArray[np.int32]]:
+def cut(sequences: npt.NDArray[np.int32], n_positions: int, group: int) -> tuple[AttentionShape, npt.NDArray[np.int32]]:
     """The shape for tokens of these sequences and the longest context, and the tiles (n_tiles, 2): the first query
     and the number of queries. A token has `group` queries that share keys and values."""
     bounds = np.flatnonzero(np.diff(sequences, prepend=-1, append=-1))
@@ -61,8 +60,11 @@ def attend(
     addresses: tuple[int, int, int, int],
     rows: tuple[CacheRows, CacheRows],
     table: PageTable,
+    *,
+    pipelined: bool = True,
 ) -> Launch:
-    """Attention of queries of `sizes[0]` numbers to values of `sizes[1]`.
+    """Attention of queries of `sizes[0]` numbers to values of `sizes[1]`; `pipelined`, a tile is copied while the one
+    before it is computed with, which takes twice the shared memory and compute capability 8.0.
 
     Addresses: queries, sums (n_tokens, n_heads, n_splits, value size), states (n_tokens, n_heads, n_splits, 2), tiles.
     The result is what the source `Splits` of `convert` makes of sums and states.
@@ -84,8 +86,9 @@ def attend(
         "split_size": shape.split_size,
         "n_splits": shape.n_splits,
     }
-    name = f"attend<{keys.expression}, {values.expression}, {size}, {value_size}, {shape.query_warps}>"
-    shared_bytes = 2 * _POSITIONS * (size + value_size + 16)
+    stages = 2 if pipelined and size + value_size <= _WIDEST_PIPELINED else 1
+    name = f"attend<{keys.expression}, {values.expression}, {size}, {value_size}, {shape.query_warps}, {stages}>"
+    shared_bytes = stages * 2 * _POSITIONS * (size + value_size + 16)
     if shape.query_warps == 1:
         shared_bytes = max(shared_bytes, 4 * _WARPS * _ROWS_PER_WARP * value_size)
     grid = (shape.n_tiles, n_kv_heads, shape.n_splits)

@@ -11,9 +11,7 @@ ROWS = structure({"data": POINTER, "page_bytes": LONG, "row_bytes": INT, "page_s
 TABLE = structure({"pages": POINTER, "positions": POINTER, "sequences": POINTER, "stride": INT})
 
 #: The structure in src/cache_formats.cuh and the bytes of a number, by the name that options use.
-CACHE_FORMATS: Mapping[str, tuple[str, int]] = MappingProxyType(
-    {"f16": ("CacheHalf", 2), "bf16": ("CacheBfloat", 2), "f32": ("CacheFloat", 4)}
-)
+CACHE_FORMATS: Mapping[str, tuple[str, int]] = MappingProxyType({"f16": ("CacheHalf", 2), "bf16": ("CacheBfloat", 2)})
 
 
 @dataclass(frozen=True)

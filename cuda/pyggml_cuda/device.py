@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import cupy
 import numpy as np
@@ -11,6 +12,8 @@ from cupy.cuda import Graph, Stream, driver
 
 from pyggml_cuda.launch import KernelName, Launch
 from pyggml_cuda.sources import program
+
+_TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 
 #: Something that a stream is to do.
 Action = Callable[[Stream], None]
@@ -40,9 +43,7 @@ def launching(launch: Launch) -> Action:
     address = ctypes.addressof(parameters)
 
     def start(stream: Stream) -> None:
-        driver.launchKernel(
-            function, *launch.grid, launch.block, 1, 1, launch.shared_bytes, stream.ptr, address, 0
-        )
+        driver.launchKernel(function, *launch.grid, launch.block, 1, 1, launch.shared_bytes, stream.ptr, address, 0)
 
     start.keep = parameters, launch  # type: ignore[attr-defined]  # what the address points to
     return start
@@ -99,3 +100,33 @@ def pinned(n_bytes: int) -> npt.NDArray[np.uint8]:
     """Host memory that copies to and from the device do not wait for."""
     memory = cupy.cuda.alloc_pinned_memory(n_bytes)
     return np.frombuffer(memory, np.uint8, n_bytes)
+
+
+def copy_to_device(target: int, source: npt.NDArray[Any], stream: Stream) -> None:
+    """Begin to copy pinned memory to the device."""
+    cupy.cuda.runtime.memcpyAsync(target, source.ctypes.data, source.nbytes, _TO_DEVICE, stream.ptr)
+
+
+def copy_to_host(target: npt.NDArray[Any], source: int, stream: Stream) -> None:
+    """Begin to copy from the device to pinned memory."""
+    cupy.cuda.runtime.memcpyAsync(target.ctypes.data, source, target.nbytes, _TO_HOST, stream.ptr)
+
+
+def new_stream() -> Stream:
+    """A stream that waits for no other."""
+    return Stream(non_blocking=True)
+
+
+def unavailable() -> str | None:
+    """Why there is no GPU to work with; None if there is one."""
+    try:
+        n_devices = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"the CUDA driver is missing or too old ({error})"
+    return None if n_devices else "the CUDA driver finds no GPU"
+
+
+def run_now(*launches: Launch) -> None:
+    """Launch, and wait until it is done."""
+    run([launching(each) for each in launches], Stream.null)
+    Stream.null.synchronize()

@@ -13,8 +13,9 @@ MAX_MATRICES = 3
 #: Tokens that the kernels for small batches take.
 FEW_TOKENS = 8
 
-_MOST_PARTS = 8
-_TOKENS_PER_BLOCK, _WARPS_PER_BLOCK = 64, 8
+# Parts of a row's tiles in matrices of up to so many tiles of rows: small ones need more to keep a GPU busy.
+_PARTS = ((400, 16), (1 << 30, 8))
+_MOST_WASTE = 1.1
 _LEVEL_STRIDE = TILE_COLUMNS + 64
 _NO_TILE = 1 << 30
 
@@ -53,40 +54,53 @@ class Activation:
     sum_stride: int
 
 
-def n_parts(n_tiles: int) -> int:
-    """How many parts a row's tiles are summed up in: a warp each in small batches, so of equal lengths if possible.
+def n_parts(n_tiles: int, n_row_tiles: int) -> int:
+    """How many parts a row's tiles are summed up in: in small batches a warp each, so of about equal lengths.
 
-    It depends on nothing but the matrix: the sums are then the same in every batch.
+    It depends on nothing but the matrices: the sums are then the same in every batch.
     """
-    return min(range(min(n_tiles, _MOST_PARTS), 0, -1), key=lambda parts: (_rounds(n_tiles, parts), -parts))
+    most = min(n_tiles, next(parts for limit, parts in _PARTS if n_row_tiles <= limit))
+    return next(n for n in range(most, 0, -1) if blocks(n_tiles, n) * n <= _MOST_WASTE * n_tiles)
 
 
-def _rounds(n_tiles: int, parts: int) -> int:
-    """Tiles that could be summed up in the time the longest part takes; a part for each warp of half a block at least."""
-    return blocks(n_tiles, parts) * max(parts, min(n_tiles, _MOST_PARTS // 2))
+@dataclass(frozen=True)
+class BlockShape:
+    """What a block of the kernel for many tokens takes."""
+
+    n_tokens: int
+    n_warps: int
+    """16 rows each"""
+
+
+def block_shape(n_tokens: int, n_row_tiles: int) -> BlockShape:
+    """Blocks as large as leave no multiprocessor without one."""
+    return BlockShape(64, 8) if n_tokens > 256 else BlockShape(32, 4)
 
 
 def multiply(
-    form: TileFormat | RowFormat, matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_columns: int
+    form: TileFormat | RowFormat,
+    matrices: Sequence[Matrix],
+    x: Activation,
+    n_tokens: int,
+    n_columns: int,
+    shape: BlockShape | None = None,
 ) -> Launch:
-    """Products of up to three matrices of one format and width with the same activations."""
+    """Products of up to three matrices of one format and width with the same activations; `shape` for many tokens."""
     if isinstance(form, RowFormat):
         return _multiply_rows(form, matrices, x, n_tokens, n_columns)
     n_tiles = blocks(n_columns, TILE_COLUMNS)
-    parts = n_parts(n_tiles)
-    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_tiles, parts)
+    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_tiles)
     if n_tokens <= FEW_TOKENS:
         name = f"matmul_few<{form.expression}, {str(n_tokens == 1).lower()}>"
         kernel = KernelName("matmul_few.cu", name, (form.header,))
-        return Launch(kernel, (n_row_tiles, 1, 1), 32 * parts, (arguments,))
-    kernel = KernelName("matmul_many.cu", f"matmul_many<{form.expression}>", (form.header,))
-    grid = (blocks(n_tokens, _TOKENS_PER_BLOCK), blocks(n_row_tiles, _WARPS_PER_BLOCK), 1)
-    return Launch(kernel, grid, 32 * _WARPS_PER_BLOCK, (arguments,), many_shared_bytes(form))
-
-
-def many_shared_bytes(form: TileFormat) -> int:
-    """Two stages of activations at a tile: levels, scales and sums, each padded (src/matmul_many.cu)."""
-    return 2 * _TOKENS_PER_BLOCK * (_LEVEL_STRIDE + 9 * 4 + _sum_bytes(form) + 4)
+        return Launch(kernel, (n_row_tiles, 1, 1), 32 * int(arguments["n_parts"]), (arguments,))
+    shape = shape or block_shape(n_tokens, n_row_tiles)
+    name = f"matmul_many<{form.expression}, {shape.n_tokens}, {shape.n_warps}>"
+    grid = (blocks(n_tokens, shape.n_tokens), blocks(n_row_tiles, shape.n_warps), 1)
+    # Two stages of activations at a tile: levels, scales and sums, each padded (src/matmul_many.cu).
+    shared_bytes = 2 * shape.n_tokens * (_LEVEL_STRIDE + 9 * 4 + _sum_bytes(form) + 4)
+    kernel = KernelName("matmul_many.cu", name, (form.header,))
+    return Launch(kernel, grid, 32 * shape.n_warps, (arguments,), shared_bytes)
 
 
 def _sum_bytes(form: TileFormat) -> int:
@@ -94,18 +108,14 @@ def _sum_bytes(form: TileFormat) -> int:
     return 0 if form.expression in ("Q3_K", "Q6_K") else form.form.sum_bytes
 
 
-def _multiply_rows(
-    form: RowFormat, matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_columns: int
-) -> Launch:
-    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_columns * form.number_bytes // 16, 1)
+def _multiply_rows(form: RowFormat, matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_columns: int) -> Launch:
+    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_columns * form.number_bytes // 16)
     width = next(n for n in (1, 2, 4, 8) if n >= n_tokens)
     kernel = KernelName("dot_rows.cu", f"dot_rows<{form.expression}, {width}>")
     return Launch(kernel, (blocks(n_row_tiles * TILE_ROWS, 8), 1, 1), 256, (arguments,))
 
 
-def _arguments(
-    matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_tiles: int, parts: int
-) -> tuple[np.ndarray, int]:
+def _arguments(matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_tiles: int) -> tuple[np.ndarray, int]:
     """The structure, and the number of tiles of rows."""
     tiles = [blocks(each.n_rows, TILE_ROWS) for each in matrices]
     absent = MAX_MATRICES - len(matrices)
@@ -122,7 +132,7 @@ def _arguments(
         "first_tiles": firsts + [_NO_TILE] * absent,
         "n_row_tiles": sum(tiles),
         "n_tiles": n_tiles,
-        "n_parts": parts,
+        "n_parts": n_parts(n_tiles, sum(tiles)),
         "n_tokens": n_tokens,
         "level_stride": x.level_stride,
         "scale_stride": x.scale_stride,

@@ -4,8 +4,7 @@ from pyggml_cuda.formats import TILE_COLUMNS, TILE_ROWS, TileFormat
 from pyggml_cuda.launch import INT, POINTER, KernelName, Launch, blocks, filled, structure
 
 ARGUMENTS = structure(
-    {"source": POINTER, "target": POINTER}
-    | dict.fromkeys(("n_rows", "n_blocks", "n_tiles", "first_row_tile"), INT)
+    {"source": POINTER, "target": POINTER} | dict.fromkeys(("n_rows", "n_blocks", "n_tiles", "first_row_tile"), INT)
 )
 
 

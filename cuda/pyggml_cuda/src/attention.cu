@@ -36,18 +36,37 @@ __device__ inline void load_matrices_transposed(uint32_t (&r)[4], const uint16_t
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
 }
 
-// Rows of a tile of positions as halves; behind the last position zeros.
+// Begin to copy the rows of a tile of positions as halves; behind the last position zeros.
 template <class Format, int SIZE>
-__device__ inline void load_tile(
-    uint16_t* tile, const CacheRows& rows, const int* pages, int head, int start, int end) {
+__device__ inline void copy_rows(
+    uint16_t* tile, const CacheRows& rows, const int (&pages)[POSITIONS], int head, int start, int end) {
     constexpr int EIGHTS = SIZE / 8;
-#pragma unroll 4
+#pragma unroll
     for (int i = threadIdx.x; i < POSITIONS * EIGHTS; i += 128) {
-        const int position = start + i / EIGHTS, column = i % EIGHTS * 8;
-        uint4 eight = make_uint4(0, 0, 0, 0);
-        if (position < end) eight = Format::load_8(rows.row(pages, position, head), column);
-        *reinterpret_cast<uint4*>(tile + i / EIGHTS * (SIZE + 8) + column) = eight;
+        const int row = i / EIGHTS, column = i % EIGHTS * 8, slot = (start + row) % rows.page_size;
+        uint16_t* target = tile + row * (SIZE + 8) + column;
+        if (start + row < end) Format::copy_8(target, rows.row(pages[row], slot, head), column);
+        else *reinterpret_cast<uint4*>(target) = make_uint4(0, 0, 0, 0);
     }
+}
+
+// Keys and values of a tile, and the pages of its positions.
+template <int SIZE, int VALUE_SIZE>
+struct PositionTile {
+    uint16_t keys[POSITIONS * (SIZE + 8)];
+    uint16_t values[POSITIONS * (VALUE_SIZE + 8)];
+
+    template <class K, class V>
+    __device__ void fill(const AttentionArguments& a, const int (&pages)[POSITIONS], int head, int start, int end) {
+        copy_rows<K, SIZE>(keys, a.keys, pages, head, start, end);
+        copy_rows<V, VALUE_SIZE>(values, a.values, pages, head, start, end);
+    }
+};
+
+// The pages of a tile's positions, looked up once for keys and values.
+__device__ inline void look_up(int (&pages)[POSITIONS], const int* table, int page_size, int start, int end) {
+    if (threadIdx.x < POSITIONS && start + static_cast<int>(threadIdx.x) < end)
+        pages[threadIdx.x] = table[(start + threadIdx.x) / page_size];
 }
 
 // A warp's 16 queries in the order of the operand a, as high and low halves.
@@ -67,12 +86,12 @@ __device__ inline void load_queries(
     }
 }
 
-template <class K, class V, int SIZE, int VALUE_SIZE, int QUERY_WARPS>
+template <class K, class V, int SIZE, int VALUE_SIZE, int QUERY_WARPS, int STAGES>
 __global__ void __launch_bounds__(128) attend(const AttentionArguments a) {
     constexpr int KEY_WARPS = 4 / QUERY_WARPS, OWN = POSITIONS / KEY_WARPS;
     extern __shared__ uint4 shared_memory[];
-    uint16_t* keys = reinterpret_cast<uint16_t*>(shared_memory);
-    uint16_t* values = keys + POSITIONS * (SIZE + 8);
+    auto* stages = reinterpret_cast<PositionTile<SIZE, VALUE_SIZE>*>(shared_memory);
+    __shared__ int pages[2][POSITIONS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int query_warp = warp % QUERY_WARPS, key_warp = warp / QUERY_WARPS;
     const int kv_head = blockIdx.y, split = blockIdx.z, group = a.n_heads / a.n_kv_heads;
@@ -80,7 +99,11 @@ __global__ void __launch_bounds__(128) attend(const AttentionArguments a) {
     const int begin = split * a.split_size;
     const int end = min(begin + a.split_size, a.table.positions[(tile.x + tile.y - 1) / group] + 1);
     if (begin >= end) return;
-    const int* pages = a.table.of_token(tile.x / group);
+    const int* table = a.table.of_token(tile.x / group);
+    look_up(pages[0], table, a.keys.page_size, begin, end);
+    __syncthreads();
+    stages[0].template fill<K, V>(a, pages[0], kv_head, begin, end);
+    look_up(pages[1], table, a.keys.page_size, begin + POSITIONS, end);
 
     // Of the lane's rows g and g + 8.
     const float* query_rows[2];
@@ -104,11 +127,18 @@ __global__ void __launch_bounds__(128) attend(const AttentionArguments a) {
     for (auto& each : sums)
         for (float& value : each) value = 0;
 
+    int stage = 0, place = 0;
     for (int start = begin; start < end; start += POSITIONS) {
+        wait_for_copies();
         __syncthreads();
-        load_tile<K, SIZE>(keys, a.keys, pages, kv_head, start, end);
-        load_tile<V, VALUE_SIZE>(values, a.values, pages, kv_head, start, end);
-        __syncthreads();
+        const uint16_t* keys = stages[stage].keys;
+        const uint16_t* values = stages[stage].values;
+        place ^= 1;
+        if constexpr (STAGES == 2) {
+            stage ^= 1;
+            stages[stage].template fill<K, V>(a, pages[place], kv_head, start + POSITIONS, end);
+            look_up(pages[place ^ 1], table, a.keys.page_size, start + 2 * POSITIONS, end);
+        }
 
         float scores[OWN / 8][4];
 #pragma unroll
@@ -172,6 +202,11 @@ __global__ void __launch_bounds__(128) attend(const AttentionArguments a) {
                 mma_halves(sums[2 * d], p, b[0], b[1]);
                 mma_halves(sums[2 * d + 1], p, b[2], b[3]);
             }
+        }
+        if constexpr (STAGES == 1) {
+            __syncthreads();
+            stages[0].template fill<K, V>(a, pages[place], kv_head, start + POSITIONS, end);
+            look_up(pages[place ^ 1], table, a.keys.page_size, start + 2 * POSITIONS, end);
         }
     }
 #pragma unroll

@@ -9,9 +9,8 @@ struct CacheRows {
     int row_bytes;
     int page_size;
 
-    __device__ uint8_t* row(const int* pages, int position, int head) const {
-        return data + pages[position / page_size] * page_bytes +
-               static_cast<int64_t>(head * page_size + position % page_size) * row_bytes;
+    __device__ uint8_t* row(int page, int slot, int head) const {
+        return data + page * page_bytes + static_cast<int64_t>(head * page_size + slot) * row_bytes;
     }
 };
 

@@ -61,7 +61,8 @@ __global__ void turn_and_store(const TurnAndStoreArguments a) {
     float* query = a.queries + (static_cast<int64_t>(token) * a.n_heads + head) * a.size;
     const float* key = a.keys + (static_cast<int64_t>(token) * a.n_kv_heads + kv_head) * a.size;
     const float* source = kv_head < 0 ? query : key;
-    uint8_t* row = kv_head < 0 ? nullptr : a.key_rows.row(pages, position, kv_head);
+    const int page = pages[position / a.key_rows.page_size], slot = position % a.key_rows.page_size;
+    uint8_t* row = kv_head < 0 ? nullptr : a.key_rows.row(page, slot, kv_head);
     for (int pair = threadIdx.x; pair < a.n_pairs; pair += blockDim.x) {
         const int i = pair * step, j = i + apart;
         const float x = source[i], y = source[j], c = cosines[pair], s = sines[pair];
@@ -76,6 +77,6 @@ __global__ void turn_and_store(const TurnAndStoreArguments a) {
     }
     if (kv_head < 0) return;
     const float* value = a.values + (static_cast<int64_t>(token) * a.n_kv_heads + kv_head) * a.value_size;
-    uint8_t* value_row = a.value_rows.row(pages, position, kv_head);
+    uint8_t* value_row = a.value_rows.row(page, slot, kv_head);
     for (int i = threadIdx.x; i < a.value_size; i += blockDim.x) V::store(value_row, i, value[i]);
 }

@@ -27,10 +27,16 @@ struct HalfScales {
     static constexpr bool MINIMUM = false;
     static constexpr int BYTES = 16 * 16;
 
-    static __device__ float scale(const uint8_t* scales, int row, int group) {
-        return half_to_float(__ldg(reinterpret_cast<const uint16_t*>(scales) + row * 8 + group));
+    using Raw = uint4;
+
+    static __device__ Raw fetch(const uint8_t* scales, int row) { return load_16(scales + row * 16); }
+
+    static __device__ float scale(const Raw& raw, int group) {
+        const int pair = group / 2;
+        const uint32_t word = pair < 2 ? (pair == 0 ? raw.x : raw.y) : (pair == 2 ? raw.z : raw.w);
+        return half_to_float(static_cast<uint16_t>(word >> 16 * (group % 2)));
     }
-    static __device__ float minimum(const uint8_t*, int, int) { return 0; }
+    static __device__ float minimum(const Raw&, int) { return 0; }
 };
 
 // A float for each group, and another for its minimum: what any format can be brought to.
@@ -42,10 +48,12 @@ struct FloatScales {
     static constexpr int GROUPS = 256 / GROUP;
     static constexpr int BYTES = 16 * GROUPS * 4 * (1 + MINIMUM);
 
-    static __device__ float scale(const uint8_t* scales, int row, int group) {
-        return __ldg(reinterpret_cast<const float*>(scales) + row * GROUPS + group);
+    // Where they are: there are too many to hold.
+    using Raw = const float*;
+
+    static __device__ Raw fetch(const uint8_t* scales, int row) {
+        return reinterpret_cast<const float*>(scales) + row * GROUPS;
     }
-    static __device__ float minimum(const uint8_t* scales, int row, int group) {
-        return __ldg(reinterpret_cast<const float*>(scales) + (16 + row) * GROUPS + group);
-    }
+    static __device__ float scale(Raw raw, int group) { return __ldg(raw + group); }
+    static __device__ float minimum(Raw raw, int group) { return __ldg(raw + 16 * GROUPS + group); }
 };

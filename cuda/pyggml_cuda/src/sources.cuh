@@ -91,10 +91,11 @@ struct Splits {
         const float2* state = reinterpret_cast<const float2*>(states) + head * n_splits;
         const float* sum = sums + static_cast<int64_t>(head) * n_splits * value_size + column % value_size;
         float highest = state[0].x, weight = 0;
+#pragma unroll 8
         for (int split = 1; split < n_used; ++split) highest = fmaxf(highest, state[split].x);
 #pragma unroll
         for (int i = 0; i < 8; ++i) values[i] = 0;
-#pragma unroll 4
+#pragma unroll 8
         for (int split = 0; split < n_used; ++split) {
             const float share = expf(state[split].x - highest);
             float part[8];

@@ -12,13 +12,20 @@ struct FourBitScales {
     // 16 bytes a row, then two halves a row.
     static constexpr int BYTES = 16 * 20;
 
-    static __device__ WholeScales<16> load(const uint8_t* scales, int row) {
-        const uint4 both = load_16(scales + row * 16);
-        const uint32_t halves = __ldg(reinterpret_cast<const uint32_t*>(scales + 256) + row);
-        const uint32_t words[4] = {both.x, both.y, both.z, both.w};
+    struct Raw {
+        uint4 both;
+        uint32_t halves;
+    };
+
+    static __device__ Raw fetch(const uint8_t* scales, int row) {
+        return {load_16(scales + row * 16), __ldg(reinterpret_cast<const uint32_t*>(scales + 256) + row)};
+    }
+
+    static __device__ WholeScales<16> unpack(const Raw& raw) {
+        const uint32_t words[4] = {raw.both.x, raw.both.y, raw.both.z, raw.both.w};
         WholeScales<16> result;
-        result.scale = half_to_float(static_cast<uint16_t>(halves));
-        result.minimum = half_to_float(static_cast<uint16_t>(halves >> 16));
+        result.scale = half_to_float(static_cast<uint16_t>(raw.halves));
+        result.minimum = half_to_float(static_cast<uint16_t>(raw.halves >> 16));
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             result.scales[i] = words[i] & 0x0F0F0F0Fu;

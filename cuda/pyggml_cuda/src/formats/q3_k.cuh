@@ -13,11 +13,24 @@ struct SignedSixBitScales {
     // The low four bits, 8 bytes a row; then the high two, 4 bytes a row; then a half a row.
     static constexpr int BYTES = 16 * 14;
 
-    static __device__ WholeScales<16> load(const uint8_t* scales, int row) {
-        const uint2 low = __ldg(reinterpret_cast<const uint2*>(scales) + row);
-        const uint32_t high = __ldg(reinterpret_cast<const uint32_t*>(scales + 128) + row);
+    struct Raw {
+        uint2 low;
+        uint32_t high;
+        uint16_t scale;
+    };
+
+    static __device__ Raw fetch(const uint8_t* scales, int row) {
+        return {
+            __ldg(reinterpret_cast<const uint2*>(scales) + row),
+            __ldg(reinterpret_cast<const uint32_t*>(scales + 128) + row),
+            __ldg(reinterpret_cast<const uint16_t*>(scales + 192) + row)};
+    }
+
+    static __device__ WholeScales<16> unpack(const Raw& raw) {
+        const uint2 low = raw.low;
+        const uint32_t high = raw.high;
         WholeScales<16> result;
-        result.scale = half_to_float(__ldg(reinterpret_cast<const uint16_t*>(scales + 192) + row));
+        result.scale = half_to_float(raw.scale);
         result.scales[0] = signed_top((low.x & 0x0F0F0F0Fu) | (high << 4 & 0x30303030u));
         result.scales[1] = signed_top((low.y & 0x0F0F0F0Fu) | (high << 2 & 0x30303030u));
         result.scales[2] = signed_top((low.x >> 4 & 0x0F0F0F0Fu) | (high & 0x30303030u));

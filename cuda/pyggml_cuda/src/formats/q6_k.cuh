@@ -12,14 +12,22 @@ struct EightBitScales {
     // 16 bytes a row, then a half a row.
     static constexpr int BYTES = 16 * 18;
 
-    static __device__ WholeScales<16> load(const uint8_t* scales, int row) {
-        const uint4 bytes = load_16(scales + row * 16);
+    struct Raw {
+        uint4 bytes;
+        uint16_t scale;
+    };
+
+    static __device__ Raw fetch(const uint8_t* scales, int row) {
+        return {load_16(scales + row * 16), __ldg(reinterpret_cast<const uint16_t*>(scales + 256) + row)};
+    }
+
+    static __device__ WholeScales<16> unpack(const Raw& raw) {
         WholeScales<16> result;
-        result.scale = half_to_float(__ldg(reinterpret_cast<const uint16_t*>(scales + 256) + row));
-        result.scales[0] = bytes.x;
-        result.scales[1] = bytes.y;
-        result.scales[2] = bytes.z;
-        result.scales[3] = bytes.w;
+        result.scale = half_to_float(raw.scale);
+        result.scales[0] = raw.bytes.x;
+        result.scales[1] = raw.bytes.y;
+        result.scales[2] = raw.bytes.z;
+        result.scales[3] = raw.bytes.w;
         return result;
     }
 

@@ -11,8 +11,11 @@ struct SixBitHeader {
     static constexpr int SCALE_UNIT = 1;
     static constexpr int BYTES = 16 * 16;
 
-    static __device__ WholeScales<8> load(const uint8_t* scales, int row) {
-        const uint4 header = load_16(scales + row * 16);
+    using Raw = uint4;
+
+    static __device__ Raw fetch(const uint8_t* scales, int row) { return load_16(scales + row * 16); }
+
+    static __device__ WholeScales<8> unpack(const Raw& header) {
         WholeScales<8> result;
         result.scale = half_to_float(static_cast<uint16_t>(header.x));
         result.minimum = half_to_float(static_cast<uint16_t>(header.x >> 16));
