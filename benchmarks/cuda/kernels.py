@@ -184,7 +184,7 @@ def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, seg
     outs = [cupy.full((len(x), n_rows), cupy.nan, cupy.float32) for _ in range(segments)]
     bias, addend = cupy.full(n_rows, BIAS, cupy.float32), cupy.full((len(x), n_rows), 2 * BIAS, cupy.float32)
     matrices = [matmul.Matrix(weights.data.ptr, n_rows, out.data.ptr, bias.data.ptr, addend.data.ptr) for out in outs]
-    if isinstance(chosen, TileFormat) or len(x) <= 8:
+    if isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
         run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns))
     else:
         device.multiplying(
@@ -208,7 +208,7 @@ def check_products() -> None:
         exact, _ = exact_product(form, data, x, n_columns)
         on_device = cupy.asarray(x)
         results = {}
-        for n in (1, 2, 5, 8, 9, 64, 131):
+        for n in (1, 2, 5, 8, 9, 20, 64, 131):
             results[n] = product(form, weights, on_device[:n], n_rows, n_columns, 3 if n < 9 else 1)
             error = np.linalg.norm(results[n] - 3 * BIAS - exact[:n]) / np.linalg.norm(exact[:n])
             bound = 1e-6 if n < 9 or isinstance(form, LevelFormat) else 1e-3
@@ -291,7 +291,7 @@ def check_attention(case: Case) -> None:
     out = buffers(FLOATS, n, c.n_heads * c.value_size)
     source = convert.Source(
         "Splits", c.n_heads * c.value_size, sums.data.ptr, states.data.ptr, dp.data.ptr, 0.0, c.value_size,
-        shape.n_splits, shape.split_size,
+        shape.n_splits, attention.SPLIT_SIZE,
     )  # fmt: skip
     run(
         rope.angles(parameters, dp.data.ptr, angles.data.ptr, n),
@@ -373,7 +373,7 @@ def time_products() -> Iterator[str]:
             copies = max(2, min(40, int(600e6 // n_bytes)))
             pool = cupy.random.randint(0, 60, n_bytes * copies, dtype=cupy.uint8)
             line = f"{name:7} {n_rows:6} x {n_columns:6}"
-            for n in (1, 8, 16, 64, 512) if n_rows != 1024 else (1,):
+            for n in (1, 8, 16, 32, 64, 512) if n_rows != 1024 else (1,):
                 if n > 8 and not isinstance(chosen, TileFormat):
                     continue
                 x = buffers(chosen.form, n, n_columns)
@@ -406,7 +406,7 @@ def time_shapes() -> Iterator[str]:
         for n_rows, n_columns in ((5120, 5120), (13824, 5120), (5120, 13824)):
             n_bytes = pack.packed_bytes(chosen, n_rows, n_columns)
             pool = cupy.random.randint(0, 60, n_bytes, dtype=cupy.uint8)
-            for n in (16, 64, 512):
+            for n in (64, 512):
                 x, out = buffers(chosen.form, n, n_columns), cupy.empty((n, n_rows), cupy.float32)
                 line = f"{name} {n_rows} x {n_columns}, {n} tokens:"
                 for shape in ((64, 8), (64, 4), (32, 8), (32, 4)):
@@ -453,7 +453,7 @@ def time_others() -> Iterator[str]:
         form = quantized_form("Q8_K", "WHOLE", 32)
         out = buffers(form, n, n_heads * size)
         source = convert.Source("Splits", n_heads * size, sums.data.ptr, states.data.ptr, positions.data.ptr, 0.0, size,
-                                shape.n_splits, shape.split_size)  # fmt: skip
+                                shape.n_splits, attention.SPLIT_SIZE)  # fmt: skip
         merge = device.launching(convert.convert(source, form, out.activation, n))
         yield (f"attention 28/4 heads, {n} tokens at {depth}: {seconds([action] * 10) * 1e6:.1f} us,"
                f" merge {seconds([merge] * 10) * 1e6:.1f} us")  # fmt: skip

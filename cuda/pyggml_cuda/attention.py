@@ -8,12 +8,12 @@ import numpy.typing as npt
 from pyggml_cuda.cache import ROWS, TABLE, CacheRows, PageTable
 from pyggml_cuda.launch import FLOAT, INT, POINTER, KernelName, Launch, filled, structure
 
-#: Positions in a split when few queries are to keep a whole GPU busy.
+#: Positions that are summed up before they join the others; with few queries each is a block's.
 SPLIT_SIZE = 256
-#: A split that holds all positions.
-UNSPLIT = 1 << 30
 
-_ROWS_PER_WARP, _WARPS = 16, 4
+_ROWS_PER_WARP = 16
+# Warps that share a tile's positions, and, in prompts, groups of 16 queries in a block.
+_KEY_WARPS, _QUERY_WARPS = 4, 2
 _POSITIONS = 64
 _WIDEST_PIPELINED = 256
 
@@ -30,13 +30,9 @@ class AttentionShape:
 
     n_tiles: int
     query_warps: int
-    """1: up to 16 queries a tile, whose positions four warps share; 4: 64 queries"""
+    """16 queries each, in a tile"""
     n_splits: int
-
-    @property
-    def split_size(self) -> int:
-        """Positions in a split."""
-        return SPLIT_SIZE if self.query_warps == 1 else UNSPLIT
+    """Splits that have blocks of their own; 1: a block goes through all of them"""
 
 
 def cut(sequences: npt.NDArray[np.int32], n_positions: int, group: int) -> tuple[AttentionShape, npt.NDArray[np.int32]]:
@@ -45,10 +41,11 @@ def cut(sequences: npt.NDArray[np.int32], n_positions: int, group: int) -> tuple
     bounds = np.flatnonzero(np.diff(sequences, prepend=-1, append=-1))
     runs = [(int(first) * group, int(end) * group) for first, end in zip(bounds[:-1], bounds[1:], strict=True)]
     few = all(end - first <= max(group, _ROWS_PER_WARP) for first, end in runs)
-    size = _ROWS_PER_WARP * (1 if few else _WARPS)
+    query_warps = 1 if few else _QUERY_WARPS
+    size = _ROWS_PER_WARP * query_warps
     tiles = [(start, min(size, end - start)) for first, end in runs for start in range(first, end, size)]
     n_splits = 1 << max(0, -(-n_positions // SPLIT_SIZE) - 1).bit_length() if few else 1
-    return AttentionShape(len(tiles), 1 if few else _WARPS, n_splits), np.array(tiles, np.int32).reshape(-1, 2)
+    return AttentionShape(len(tiles), query_warps, n_splits), np.array(tiles, np.int32).reshape(-1, 2)
 
 
 def attend(
@@ -83,13 +80,13 @@ def attend(
         "n_heads": n_heads,
         "n_kv_heads": n_kv_heads,
         "scale": scale,
-        "split_size": shape.split_size,
+        "split_size": SPLIT_SIZE,
         "n_splits": shape.n_splits,
     }
     stages = 2 if pipelined and size + value_size <= _WIDEST_PIPELINED else 1
     name = f"attend<{keys.expression}, {values.expression}, {size}, {value_size}, {shape.query_warps}, {stages}>"
     shared_bytes = stages * 2 * _POSITIONS * (size + value_size + 16)
-    if shape.query_warps == 1:
-        shared_bytes = max(shared_bytes, 4 * _WARPS * _ROWS_PER_WARP * value_size)
+    n_warps = _KEY_WARPS * shape.query_warps
+    shared_bytes = max(shared_bytes, 4 * n_warps * _ROWS_PER_WARP * value_size)
     grid = (shape.n_tiles, n_kv_heads, shape.n_splits)
-    return Launch(KernelName("attention.cu", name), grid, 32 * _WARPS, (filled(ARGUMENTS, fields),), shared_bytes)
+    return Launch(KernelName("attention.cu", name), grid, 32 * n_warps, (filled(ARGUMENTS, fields),), shared_bytes)

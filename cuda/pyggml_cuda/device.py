@@ -1,6 +1,7 @@
 """The GPU itself, through CuPy: compiled kernels, launches, graphs. Nothing else imports CuPy."""
 
 import ctypes
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from pyggml_cuda.launch import KernelName, Launch
 from pyggml_cuda.sources import program
 
 _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
+_PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
 
 #: Something that a stream is to do.
 Action = Callable[[Stream], None]
@@ -36,16 +38,56 @@ def _function(kernel: KernelName, shared_bytes: int) -> int:
     return int(compiled.kernel.ptr)
 
 
+class _Attribute(ctypes.Structure):
+    """CUlaunchAttribute with a value of 4 bytes."""
+
+    _fields_ = (("id", ctypes.c_int), ("padding", ctypes.c_int), ("value", ctypes.c_int * 16))
+
+
+class _Config(ctypes.Structure):
+    """CUlaunchConfig."""
+
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared_bytes", ctypes.c_uint),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.POINTER(_Attribute)),
+        ("n_attributes", ctypes.c_uint),
+    )
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    return ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+
+
+@cache
+def compute_capability() -> tuple[int, int]:
+    """Of the current GPU, as in (9, 0)."""
+    major, minor = divmod(int(cupy.cuda.Device().compute_capability), 10)
+    return major, minor
+
+
 def launching(launch: Launch) -> Action:
-    """The launch, ready to be given to a stream; compiles the kernel."""
-    function = _function(launch.kernel, launch.shared_bytes)
+    """The launch, ready to be given to a stream; compiles the kernel.
+
+    From compute capability 9.0 on it may begin before the launch in front of it is over: see src/dependency.cuh.
+    """
+    function = ctypes.c_void_p(_function(launch.kernel, launch.shared_bytes))
     parameters = (ctypes.c_void_p * len(launch.arguments))(*(each.ctypes.data for each in launch.arguments))
-    address = ctypes.addressof(parameters)
+    attribute = _Attribute(id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=(1,))
+    config = _Config(launch.grid, (launch.block, 1, 1), launch.shared_bytes)
+    config.attributes = ctypes.pointer(attribute)
+    config.n_attributes = int(compute_capability() >= (9, 0))
+    start_kernel = _driver().cuLaunchKernelEx
 
     def start(stream: Stream) -> None:
-        driver.launchKernel(function, *launch.grid, launch.block, 1, 1, launch.shared_bytes, stream.ptr, address, 0)
+        config.stream = stream.ptr
+        if status := start_kernel(ctypes.byref(config), function, parameters, None):
+            raise driver.CUDADriverError(status)
 
-    start.keep = parameters, launch  # type: ignore[attr-defined]  # what the address points to
+    start.keep = launch  # type: ignore[attr-defined]  # what the parameters point to
     return start
 
 

@@ -10,12 +10,16 @@ from pyggml_cuda.launch import INT, LONG, POINTER, KernelName, Launch, blocks, f
 
 #: Matrices that one launch multiplies with the same activations.
 MAX_MATRICES = 3
-#: Tokens that the kernels for small batches take.
-FEW_TOKENS = 8
+#: Tokens that the kernels for small batches take, of tiles and of rows of floats.
+FEW_TOKENS, FEW_TOKENS_OF_ROWS = 32, 8
 
-# Parts of a row's tiles in matrices of up to so many tiles of rows: small ones need more to keep a GPU busy.
-_PARTS = ((400, 16), (1 << 30, 8))
+_MOST_PARTS = 16
+# Warps that a large GPU has room for, about: the parts of all rows are to be there at the same time.
+_WARPS = 2640
 _MOST_WASTE = 1.1
+# Tokens, and the warps at most of a block, of the kernels for small batches.
+_FEW_SHAPES = {1: 16, 8: 16, 16: 8, 32: 8}
+_ENOUGH_BLOCKS = 400
 _LEVEL_STRIDE = TILE_COLUMNS + 64
 _NO_TILE = 1 << 30
 
@@ -59,7 +63,7 @@ def n_parts(n_tiles: int, n_row_tiles: int) -> int:
 
     It depends on nothing but the matrices: the sums are then the same in every batch.
     """
-    most = min(n_tiles, next(parts for limit, parts in _PARTS if n_row_tiles <= limit))
+    most = max(1, min(n_tiles, _MOST_PARTS, round(_WARPS / n_row_tiles)))
     return next(n for n in range(most, 0, -1) if blocks(n_tiles, n) * n <= _MOST_WASTE * n_tiles)
 
 
@@ -73,8 +77,10 @@ class BlockShape:
 
 
 def block_shape(n_tokens: int, n_row_tiles: int) -> BlockShape:
-    """Blocks as large as leave no multiprocessor without one."""
-    return BlockShape(64, 8) if n_tokens > 256 else BlockShape(32, 4)
+    """Blocks as large as leave enough of them for all multiprocessors."""
+    if blocks(n_tokens, 64) * n_row_tiles >= 8 * _ENOUGH_BLOCKS or (n_tokens > 32 and n_row_tiles >= 2 * _ENOUGH_BLOCKS):
+        return BlockShape(64, 8)
+    return BlockShape(64, 4) if n_tokens > 64 else BlockShape(32, 8)
 
 
 def multiply(
@@ -90,15 +96,17 @@ def multiply(
         return _multiply_rows(form, matrices, x, n_tokens, n_columns)
     n_tiles = blocks(n_columns, TILE_COLUMNS)
     arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_tiles)
-    if n_tokens <= FEW_TOKENS:
-        name = f"matmul_few<{form.expression}, {str(n_tokens == 1).lower()}>"
-        kernel = KernelName("matmul_few.cu", name, (form.header,))
-        return Launch(kernel, (n_row_tiles, 1, 1), 32 * int(arguments["n_parts"]), (arguments,))
+    if n_tokens <= FEW_TOKENS and shape is None:
+        width = next(n for n in _FEW_SHAPES if n >= n_tokens)
+        kernel = KernelName("matmul_few.cu", f"matmul_few<{form.expression}, {width}>", (form.header,))
+        n_warps = min(int(arguments["n_parts"]), _FEW_SHAPES[width])
+        return Launch(kernel, (n_row_tiles, 1, 1), 32 * n_warps, (arguments,))
     shape = shape or block_shape(n_tokens, n_row_tiles)
     name = f"matmul_many<{form.expression}, {shape.n_tokens}, {shape.n_warps}>"
     grid = (blocks(n_tokens, shape.n_tokens), blocks(n_row_tiles, shape.n_warps), 1)
-    # Two stages of activations at a tile: levels, scales and sums, each padded (src/matmul_many.cu).
-    shared_bytes = 2 * shape.n_tokens * (_LEVEL_STRIDE + 9 * 4 + _sum_bytes(form) + 4)
+    # Two stages of activations at a tile: levels, scales and sums, each padded; the sums (src/matmul_many.cu).
+    stages = 2 * shape.n_tokens * (_LEVEL_STRIDE + 9 * 4 + _sum_bytes(form) + 4)
+    shared_bytes = stages + 4 * TILE_ROWS * shape.n_warps * shape.n_tokens
     kernel = KernelName("matmul_many.cu", name, (form.header,))
     return Launch(kernel, grid, 32 * shape.n_warps, (arguments,), shared_bytes)
 

@@ -1,11 +1,14 @@
-// Attention over the paged cache with a running softmax (arXiv:2205.14135) on the tensor cores, four warps a block.
+// Attention over the paged cache on the tensor cores, four warps for 16 queries.
 //
-// A block takes up to 16 * QUERY_WARPS queries of one sequence and key/value head, and one split of the positions.
-// Queries are the sum of two halves, so that their products with keys are as exact as with floats; weights are rounded
-// to halves, keys and values are or become halves. With few queries the warps share a tile's positions instead.
+// A block takes up to 16 * QUERY_WARPS queries of one sequence and key/value head. Positions come in tiles of 64, of
+// which each warp takes 16, and tiles in splits; the warps' parts are joined at the end of a split. Queries and weights
+// are the sums of two halves, so that their products with keys and values, which are or become halves, are as exact as
+// with floats. What a query gets depends on nothing but its own sequence.
 #include "cache_formats.cuh"
+#include "dependency.cuh"
 #include "mma.cuh"
 #include "paged_cache.cuh"
+#include "running_softmax.cuh"
 
 struct AttentionArguments {
     const float* queries;  // (n_tokens, n_heads * SIZE)
@@ -36,38 +39,47 @@ __device__ inline void load_matrices_transposed(uint32_t (&r)[4], const uint16_t
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
 }
 
+// Where the rows of a tile's positions begin, looked up once; -1 behind the last position.
+struct RowOffsets {
+    int64_t keys[POSITIONS];
+    int64_t values[POSITIONS];
+
+    __device__ void look_up(const AttentionArguments& a, const int* pages, int head, int start, int end) {
+        const int i = threadIdx.x, position = start + i;
+        if (i >= POSITIONS) return;
+        keys[i] = values[i] = -1;
+        if (position >= end) return;
+        const int page = pages[position / a.keys.page_size], slot = position % a.keys.page_size;
+        keys[i] = a.keys.offset(page, slot, head);
+        values[i] = a.values.offset(page, slot, head);
+    }
+};
+
 // Begin to copy the rows of a tile of positions as halves; behind the last position zeros.
-template <class Format, int SIZE>
-__device__ inline void copy_rows(
-    uint16_t* tile, const CacheRows& rows, const int (&pages)[POSITIONS], int head, int start, int end) {
+template <class Format, int SIZE, int THREADS>
+__device__ inline void copy_rows(uint16_t* tile, const uint8_t* data, const int64_t (&offsets)[POSITIONS]) {
     constexpr int EIGHTS = SIZE / 8;
 #pragma unroll
-    for (int i = threadIdx.x; i < POSITIONS * EIGHTS; i += 128) {
-        const int row = i / EIGHTS, column = i % EIGHTS * 8, slot = (start + row) % rows.page_size;
+    for (int i = threadIdx.x; i < POSITIONS * EIGHTS; i += THREADS) {
+        const int row = i / EIGHTS, column = i % EIGHTS * 8;
         uint16_t* target = tile + row * (SIZE + 8) + column;
-        if (start + row < end) Format::copy_8(target, rows.row(pages[row], slot, head), column);
+        if (offsets[row] >= 0) Format::copy_8(target, data + offsets[row], column);
         else *reinterpret_cast<uint4*>(target) = make_uint4(0, 0, 0, 0);
     }
 }
 
-// Keys and values of a tile, and the pages of its positions.
+// Keys and values of a tile.
 template <int SIZE, int VALUE_SIZE>
 struct PositionTile {
     uint16_t keys[POSITIONS * (SIZE + 8)];
     uint16_t values[POSITIONS * (VALUE_SIZE + 8)];
 
-    template <class K, class V>
-    __device__ void fill(const AttentionArguments& a, const int (&pages)[POSITIONS], int head, int start, int end) {
-        copy_rows<K, SIZE>(keys, a.keys, pages, head, start, end);
-        copy_rows<V, VALUE_SIZE>(values, a.values, pages, head, start, end);
+    template <class K, class V, int THREADS>
+    __device__ void fill(const AttentionArguments& a, const RowOffsets& offsets) {
+        copy_rows<K, SIZE, THREADS>(keys, a.keys.data, offsets.keys);
+        copy_rows<V, VALUE_SIZE, THREADS>(values, a.values.data, offsets.values);
     }
 };
-
-// The pages of a tile's positions, looked up once for keys and values.
-__device__ inline void look_up(int (&pages)[POSITIONS], const int* table, int page_size, int start, int end) {
-    if (threadIdx.x < POSITIONS && start + static_cast<int>(threadIdx.x) < end)
-        pages[threadIdx.x] = table[(start + threadIdx.x) / page_size];
-}
 
 // A warp's 16 queries in the order of the operand a, as high and low halves.
 template <class K, int SIZE>
@@ -86,175 +98,242 @@ __device__ inline void load_queries(
     }
 }
 
-template <class K, class V, int SIZE, int VALUE_SIZE, int QUERY_WARPS, int STAGES>
-__global__ void __launch_bounds__(128) attend(const AttentionArguments a) {
-    constexpr int KEY_WARPS = 4 / QUERY_WARPS, OWN = POSITIONS / KEY_WARPS;
-    extern __shared__ uint4 shared_memory[];
-    auto* stages = reinterpret_cast<PositionTile<SIZE, VALUE_SIZE>*>(shared_memory);
-    __shared__ int pages[2][POSITIONS];
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int query_warp = warp % QUERY_WARPS, key_warp = warp / QUERY_WARPS;
-    const int kv_head = blockIdx.y, split = blockIdx.z, group = a.n_heads / a.n_kv_heads;
-    const int2 tile = a.tiles[blockIdx.x];
-    const int begin = split * a.split_size;
-    const int end = min(begin + a.split_size, a.table.positions[(tile.x + tile.y - 1) / group] + 1);
-    if (begin >= end) return;
-    const int* table = a.table.of_token(tile.x / group);
-    look_up(pages[0], table, a.keys.page_size, begin, end);
-    __syncthreads();
-    stages[0].template fill<K, V>(a, pages[0], kv_head, begin, end);
-    look_up(pages[1], table, a.keys.page_size, begin + POSITIONS, end);
-
-    // Of the lane's rows g and g + 8.
-    const float* query_rows[2];
-    int positions[2];
-    int64_t places[2];
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-        const int index = query_warp * 16 + g + 8 * h, query = tile.x + index;
-        const int token = query / group, head = kv_head * group + query % group;
-        const bool there = index < tile.y;
-        places[h] = static_cast<int64_t>(token) * a.n_heads + head;
-        query_rows[h] = there ? a.queries + places[h] * SIZE : nullptr;
-        positions[h] = there ? a.table.positions[token] : -1;
-    }
-    uint32_t high[SIZE / 16][4], low[SIZE / 16][4];
-    load_queries<K, SIZE>(high, low, query_rows, t);
-
+// A warp's part of a softmax: 16 queries, and 16 of each 64 positions.
+template <int SIZE, int VALUE_SIZE>
+struct WarpPart {
     float sums[VALUE_SIZE / 8][4];
-    float highest[2] = {-infinity(), -infinity()}, weight[2] = {0, 0};
-#pragma unroll
-    for (auto& each : sums)
-        for (float& value : each) value = 0;
+    float highest[2];
+    float weight[2];
 
-    int stage = 0, place = 0;
-    for (int start = begin; start < end; start += POSITIONS) {
-        wait_for_copies();
-        __syncthreads();
-        const uint16_t* keys = stages[stage].keys;
-        const uint16_t* values = stages[stage].values;
-        place ^= 1;
-        if constexpr (STAGES == 2) {
-            stage ^= 1;
-            stages[stage].template fill<K, V>(a, pages[place], kv_head, start + POSITIONS, end);
-            look_up(pages[place ^ 1], table, a.keys.page_size, start + 2 * POSITIONS, end);
+    __device__ void reset() {
+#pragma unroll
+        for (auto& each : sums)
+#pragma unroll
+            for (float& value : each) value = 0;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            highest[h] = -infinity();
+            weight[h] = 0;
         }
+    }
 
-        float scores[OWN / 8][4];
-#pragma unroll
-        for (auto& each : scores)
-            for (float& score : each) score = 0;
-        const uint16_t* own_keys = keys + (key_warp * OWN + lane % 8 + lane / 16 * 8) * (SIZE + 8) + lane / 8 % 2 * 8;
+    // `keys` and `values` begin at the warp's 16 positions, the first of which is `first`.
+    __device__ void add(
+        const uint32_t (&high)[SIZE / 16][4], const uint32_t (&low)[SIZE / 16][4], const uint16_t* keys,
+        const uint16_t* values, int first, const int (&positions)[2], float scale, int lane) {
+        float scores[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+        const uint16_t* own_keys = keys + (lane % 8 + lane / 16 * 8) * (SIZE + 8) + lane / 8 % 2 * 8;
 #pragma unroll
         for (int k = 0; k < SIZE / 16; ++k) {
-#pragma unroll
-            for (int n = 0; n < OWN / 16; ++n) {
-                uint32_t b[4];
-                load_matrices(b, own_keys + n * 16 * (SIZE + 8) + k * 16);
-                mma_halves(scores[2 * n], high[k], b[0], b[1]);
-                mma_halves(scores[2 * n], low[k], b[0], b[1]);
-                mma_halves(scores[2 * n + 1], high[k], b[2], b[3]);
-                mma_halves(scores[2 * n + 1], low[k], b[2], b[3]);
-            }
+            uint32_t b[4];
+            load_matrices(b, own_keys + k * 16);
+            mma_halves(scores[0], high[k], b[0], b[1]);
+            mma_halves(scores[1], high[k], b[2], b[3]);
+            mma_halves(scores[0], low[k], b[0], b[1]);
+            mma_halves(scores[1], low[k], b[2], b[3]);
         }
-
         float top[2] = {highest[0], highest[1]};
 #pragma unroll
-        for (int n = 0; n < OWN / 8; ++n) {
+        for (int n = 0; n < 2; ++n) {
 #pragma unroll
             for (int j = 0; j < 4; ++j) {
-                const int position = start + key_warp * OWN + n * 8 + 2 * t + j % 2;
-                scores[n][j] = position <= positions[j / 2] ? scores[n][j] * a.scale : -infinity();
+                const int position = first + n * 8 + lane % 4 * 2 + j % 2;
+                scores[n][j] = position <= positions[j / 2] ? scores[n][j] * scale : -infinity();
                 top[j / 2] = fmaxf(top[j / 2], scores[n][j]);
             }
         }
-        float shrink[2];
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             top[h] = fmaxf(top[h], __shfl_xor_sync(ALL_LANES, top[h], 1));
             top[h] = fmaxf(top[h], __shfl_xor_sync(ALL_LANES, top[h], 2));
+            // As long as no position counts, all weights are zero.
             const float base = top[h] == -infinity() ? 0 : top[h];
-            shrink[h] = expf(highest[h] - base);
+            const float shrink = expf(highest[h] - base);
             highest[h] = top[h];
             top[h] = base;
-            weight[h] *= shrink[h];
-        }
+            weight[h] *= shrink;
 #pragma unroll
-        for (int n = 0; n < VALUE_SIZE / 8; ++n)
-#pragma unroll
-            for (int j = 0; j < 4; ++j) sums[n][j] *= shrink[j / 2];
-#pragma unroll
-        for (int n = 0; n < OWN / 16; ++n) {
-            uint32_t p[4];
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                const float* two = &scores[2 * n + i / 2][i % 2 * 2];
-                const float x = expf(two[0] - top[i % 2]), y = expf(two[1] - top[i % 2]);
-                p[i] = pack_halves(x, y);
-                weight[i % 2] += half_to_float(p[i] & 0xFFFF) + half_to_float(p[i] >> 16);
-            }
-            const uint16_t* own_values =
-                values + (key_warp * OWN + n * 16 + lane % 16) * (VALUE_SIZE + 8) + lane / 16 * 8;
-#pragma unroll
-            for (int d = 0; d < VALUE_SIZE / 16; ++d) {
-                uint32_t b[4];
-                load_matrices_transposed(b, own_values + d * 16);
-                mma_halves(sums[2 * d], p, b[0], b[1]);
-                mma_halves(sums[2 * d + 1], p, b[2], b[3]);
+            for (int n = 0; n < VALUE_SIZE / 8; ++n) {
+                sums[n][2 * h] *= shrink;
+                sums[n][2 * h + 1] *= shrink;
             }
         }
-        if constexpr (STAGES == 1) {
-            __syncthreads();
-            stages[0].template fill<K, V>(a, pages[place], kv_head, start + POSITIONS, end);
-            look_up(pages[place ^ 1], table, a.keys.page_size, start + 2 * POSITIONS, end);
-        }
-    }
+        uint32_t high_p[4], low_p[4];
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-        weight[h] += __shfl_xor_sync(ALL_LANES, weight[h], 1);
-        weight[h] += __shfl_xor_sync(ALL_LANES, weight[h], 2);
+        for (int i = 0; i < 4; ++i) {
+            const float x = expf(scores[i / 2][i % 2 * 2] - top[i % 2]), y = expf(scores[i / 2][i % 2 * 2 + 1] - top[i % 2]);
+            high_p[i] = pack_halves(x, y);
+            low_p[i] = pack_halves(x - through_half(x), y - through_half(y));
+            weight[i % 2] += x + y;
+        }
+        const uint16_t* own_values = values + lane % 16 * (VALUE_SIZE + 8) + lane / 16 * 8;
+#pragma unroll
+        for (int d = 0; d < VALUE_SIZE / 16; ++d) {
+            uint32_t b[4];
+            load_matrices_transposed(b, own_values + d * 16);
+            mma_halves(sums[2 * d], high_p, b[0], b[1]);
+            mma_halves(sums[2 * d + 1], high_p, b[2], b[3]);
+            mma_halves(sums[2 * d], low_p, b[0], b[1]);
+            mma_halves(sums[2 * d + 1], low_p, b[2], b[3]);
+        }
     }
 
-    if constexpr (KEY_WARPS == 1) {
+    // Write the part where the warps of a block can see it.
+    __device__ void share(float* shared_sums, SoftmaxState* states, int lane) const {
+        const int g = lane / 4, t = lane % 4;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-            if (!query_rows[h]) continue;
-            const int64_t place = places[h] * a.n_splits + split;
-            if (t == 0) reinterpret_cast<float2*>(a.states)[place] = make_float2(highest[h], weight[h]);
-            float* out = a.sums + place * VALUE_SIZE + 2 * t;
-#pragma unroll
-            for (int n = 0; n < VALUE_SIZE / 8; ++n)
-                *reinterpret_cast<float2*>(out + 8 * n) = make_float2(sums[n][2 * h], sums[n][2 * h + 1]);
-        }
-    } else {
-        static_assert(QUERY_WARPS == 1);
-        __shared__ float2 warp_states[4][16];
-        float* warp_sums = reinterpret_cast<float*>(shared_memory);  // (4, 16, VALUE_SIZE)
-        __syncthreads();
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
+            float all = weight[h] + __shfl_xor_sync(ALL_LANES, weight[h], 1);
+            all += __shfl_xor_sync(ALL_LANES, all, 2);
             const int row = g + 8 * h;
-            if (t == 0) warp_states[warp][row] = make_float2(highest[h], weight[h]);
+            if (t == 0) {
+                states[row].highest = highest[h];
+                states[row].weight = all;
+            }
 #pragma unroll
             for (int n = 0; n < VALUE_SIZE / 8; ++n)
-                *reinterpret_cast<float2*>(warp_sums + (warp * 16 + row) * VALUE_SIZE + 8 * n + 2 * t) =
+                *reinterpret_cast<float2*>(shared_sums + row * VALUE_SIZE + 8 * n + 2 * t) =
                     make_float2(sums[n][2 * h], sums[n][2 * h + 1]);
         }
-        __syncthreads();
-        for (int i = threadIdx.x; i < tile.y * VALUE_SIZE; i += 128) {
-            const int row = i / VALUE_SIZE, column = i % VALUE_SIZE, query = tile.x + row;
-            float best = -infinity(), total = 0, all = 0;
-            for (int w = 0; w < 4; ++w) best = fmaxf(best, warp_states[w][row].x);
-            const float base = best == -infinity() ? 0 : best;
+    }
+};
+
+// Of each query of a block, what all splits so far have given: an element of the sums a thread, some times over.
+template <int VALUE_SIZE, int ROWS, int THREADS>
+struct RunningResult {
+    static constexpr int ELEMENTS = ROWS * VALUE_SIZE / THREADS;
+    float sums[ELEMENTS];
+
+    __device__ RunningResult() {
+        for (float& each : sums) each = 0;
+    }
+
+    // Join the four warps' parts of a split, and fold it into what there is. All threads have to come.
+    __device__ void absorb(const float* warp_sums, const SoftmaxState* warp_states, SoftmaxState* so_far) {
+        SoftmaxState joined;
+#pragma unroll
+        for (int i = 0; i < ELEMENTS; ++i) {
+            const int place = threadIdx.x + i * THREADS, row = place / VALUE_SIZE, column = place % VALUE_SIZE;
+            const int first = row / 16 * 64 + row % 16;
+            joined = SoftmaxState();
+            for (int w = 0; w < 4; ++w) joined.highest = fmaxf(joined.highest, warp_states[first + 16 * w].highest);
+            if (joined.highest == -infinity()) continue;
+            float sum = 0;
             for (int w = 0; w < 4; ++w) {
-                const float share = expf(warp_states[w][row].x - base);
-                total = fmaf(share, warp_sums[(w * 16 + row) * VALUE_SIZE + column], total);
-                all = fmaf(share, warp_states[w][row].y, all);
+                const float share = expf(warp_states[first + 16 * w].highest - joined.highest);
+                sum = __fmaf_rn(share, warp_sums[(first + 16 * w) * VALUE_SIZE + column], sum);
             }
-            const int64_t head = static_cast<int64_t>(query / group) * a.n_heads + kv_head * group + query % group;
-            const int64_t place = head * a.n_splits + split;
-            a.sums[place * VALUE_SIZE + column] = total;
-            if (column == 0) reinterpret_cast<float2*>(a.states)[place] = make_float2(best, all);
+            sums[i] = fold(sums[i], sum, shares(so_far[row].highest, joined.highest));
         }
+        __syncthreads();
+        const int row = threadIdx.x;
+        if (row < ROWS) {
+            const int first = row / 16 * 64 + row % 16;
+            joined = SoftmaxState();
+            for (int w = 0; w < 4; ++w) joined.highest = fmaxf(joined.highest, warp_states[first + 16 * w].highest);
+            if (joined.highest != -infinity()) {
+                for (int w = 0; w < 4; ++w) {
+                    const float share = expf(warp_states[first + 16 * w].highest - joined.highest);
+                    joined.weight = __fmaf_rn(share, warp_states[first + 16 * w].weight, joined.weight);
+                }
+                const Shares share = shares(so_far[row].highest, joined.highest);
+                so_far[row].weight = fold(so_far[row].weight, joined.weight, share);
+                so_far[row].highest = fmaxf(so_far[row].highest, joined.highest);
+            }
+        }
+        __syncthreads();
+    }
+};
+
+// The positions of a split, by all warps.
+template <class K, class V, int SIZE, int VALUE_SIZE, int THREADS, int STAGES>
+__device__ inline void attend_split(
+    const AttentionArguments& a, WarpPart<SIZE, VALUE_SIZE>& part, PositionTile<SIZE, VALUE_SIZE>* stages,
+    RowOffsets* offsets, const uint32_t (&high)[SIZE / 16][4], const uint32_t (&low)[SIZE / 16][4],
+    const int (&positions)[2], const int* pages, int head, int begin, int end, int key_warp, int lane) {
+    part.reset();
+    offsets[0].look_up(a, pages, head, begin, end);
+    __syncthreads();
+    stages[0].template fill<K, V, THREADS>(a, offsets[0]);
+    offsets[1].look_up(a, pages, head, begin + POSITIONS, end);
+    int stage = 0, place = 0;
+    for (int start = begin; start < end; start += POSITIONS) {
+        wait_for_copies();
+        __syncthreads();
+        const auto& tile = stages[stage];
+        place ^= 1;
+        if constexpr (STAGES == 2) {
+            stage ^= 1;
+            stages[stage].template fill<K, V, THREADS>(a, offsets[place]);
+            offsets[place ^ 1].look_up(a, pages, head, start + 2 * POSITIONS, end);
+        }
+        part.add(
+            high, low, tile.keys + key_warp * 16 * (SIZE + 8), tile.values + key_warp * 16 * (VALUE_SIZE + 8),
+            start + key_warp * 16, positions, a.scale, lane);
+        if constexpr (STAGES == 1) {
+            __syncthreads();
+            stages[0].template fill<K, V, THREADS>(a, offsets[place]);
+            offsets[place ^ 1].look_up(a, pages, head, start + 2 * POSITIONS, end);
+        }
+    }
+    wait_for_copies();
+    __syncthreads();
+}
+
+// With one split for each row of blocks (n_splits > 1) a block writes that split's part; otherwise it folds all splits.
+template <class K, class V, int SIZE, int VALUE_SIZE, int QUERY_WARPS, int STAGES>
+__global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArguments a) {
+    constexpr int THREADS = 128 * QUERY_WARPS, ROWS = 16 * QUERY_WARPS;
+    extern __shared__ uint4 shared_memory[];
+    auto* stages = reinterpret_cast<PositionTile<SIZE, VALUE_SIZE>*>(shared_memory);
+    float* warp_sums = reinterpret_cast<float*>(shared_memory);  // (warps, 16, VALUE_SIZE), when the tiles are done with
+    __shared__ RowOffsets offsets[2];
+    __shared__ SoftmaxState warp_states[4 * ROWS], so_far[ROWS];
+    release_successor();
+    wait_for_predecessor();
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int query_warp = warp / 4, key_warp = warp % 4, kv_head = blockIdx.y, group = a.n_heads / a.n_kv_heads;
+    const int2 tile = a.tiles[blockIdx.x];
+    const int n_positions = a.table.positions[(tile.x + tile.y - 1) / group] + 1;
+    const int first_split = blockIdx.z;
+    if (first_split * a.split_size >= n_positions) return;
+    const int end = a.n_splits > 1 ? min((first_split + 1) * a.split_size, n_positions) : n_positions;
+    const int* pages = a.table.of_token(tile.x / group);
+
+    // Of the lane's rows.
+    const float* query_rows[2];
+    int positions[2];
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+        const int index = query_warp * 16 + lane / 4 + 8 * h, query = tile.x + index;
+        const int token = query / group, head = kv_head * group + query % group;
+        const bool there = index < tile.y;
+        query_rows[h] = there ? a.queries + (static_cast<int64_t>(token) * a.n_heads + head) * SIZE : nullptr;
+        positions[h] = there ? a.table.positions[token] : -1;
+    }
+    uint32_t high[SIZE / 16][4], low[SIZE / 16][4];
+    load_queries<K, SIZE>(high, low, query_rows, lane % 4);
+    if (threadIdx.x < ROWS) so_far[threadIdx.x] = SoftmaxState();
+
+    RunningResult<VALUE_SIZE, ROWS, THREADS> result;
+    WarpPart<SIZE, VALUE_SIZE> part;
+    for (int begin = first_split * a.split_size; begin < end; begin += a.split_size) {
+        attend_split<K, V, SIZE, VALUE_SIZE, THREADS, STAGES>(
+            a, part, stages, offsets, high, low, positions, pages, kv_head, begin, min(begin + a.split_size, end),
+            key_warp, lane);
+        part.share(warp_sums + warp * 16 * VALUE_SIZE, warp_states + warp * 16, lane);
+        __syncthreads();
+        result.absorb(warp_sums, warp_states, so_far);
+    }
+#pragma unroll
+    for (int i = 0; i < result.ELEMENTS; ++i) {
+        const int place = threadIdx.x + i * THREADS, row = place / VALUE_SIZE, column = place % VALUE_SIZE;
+        if (row >= tile.y) continue;
+        const int query = tile.x + row;
+        const int64_t head = static_cast<int64_t>(query / group) * a.n_heads + kv_head * group + query % group;
+        const int64_t target = head * a.n_splits + first_split;
+        a.sums[target * VALUE_SIZE + column] = result.sums[i];
+        if (column == 0)
+            reinterpret_cast<float2*>(a.states)[target] = make_float2(so_far[row].highest, so_far[row].weight);
     }
 }

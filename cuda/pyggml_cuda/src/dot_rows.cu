@@ -1,4 +1,5 @@
 // Matrix products of float formats with 1 to 8 tokens: a warp for a row, sums in float32.
+#include "dependency.cuh"
 #include "matmul_arguments.cuh"
 
 struct Half {
@@ -34,6 +35,8 @@ __global__ void __launch_bounds__(256) dot_rows(const MatmulArguments a) {
     const int row = tile.index * 16 + index % 16;
     if (index / 16 >= a.n_row_tiles || row >= a.n_rows[tile.matrix]) return;
     const uint8_t* weights = a.weights[tile.matrix] + static_cast<int64_t>(row) * a.n_tiles * 16;
+    release_successor();
+    wait_for_predecessor();
     float totals[TOKENS];
     for (float& each : totals) each = 0;
 #pragma unroll 4
@@ -58,6 +61,8 @@ __global__ void __launch_bounds__(256) dot_rows(const MatmulArguments a) {
 
 // Bias and addend, which a product by cuBLAS has not got: one element a thread.
 __global__ void __launch_bounds__(256) finish_product(float* out, const float* bias, const float* addend, int n_rows, int64_t n) {
+    release_successor();
+    wait_for_predecessor();
     const int64_t i = static_cast<int64_t>(blockIdx.x) * 256 + threadIdx.x;
     if (i >= n) return;
     float value = out[i];

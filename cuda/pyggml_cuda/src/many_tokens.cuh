@@ -13,21 +13,20 @@ struct Operands {
     }
 };
 
-// The dot products of steps 2 `pair` and 2 `pair` + 1 with 8 tokens: with groups of 32 dots[step]; with groups of 16
-// dots[2 step] and dots[2 step + 1]. dots[.][2 h + j] is that of row g + 8 h and token 2 t + j.
+// The dot products of 8 tokens with the groups of 64 columns, run `run` of a tile: dots[.][2 h + j] is that of row
+// g + 8 h and token 2 t + j.
 template <class F>
-__device__ inline void dots_of_many(
-    const Operands& a, int pair, const uint8_t* row, int (&dots)[32 * 2 / F::Scales::GROUP][4]) {
+__device__ inline void dots_of_run(const Operands& a, int run, const uint8_t* row, int (*dots)[4]) {
     constexpr bool SIGNED = F::Levels::SIGNED;
-    const uint4 b = *reinterpret_cast<const uint4*>(row + pair * 64);
+    const uint4 b = *reinterpret_cast<const uint4*>(row + run * 64);
     const uint32_t words[4] = {b.x, b.y, b.z, b.w};
 #pragma unroll
-    for (auto& each : dots)
+    for (int i = 0; i < 64 / F::Scales::GROUP; ++i)
 #pragma unroll
-        for (int& dot : each) dot = 0;
+        for (int j = 0; j < 4; ++j) dots[i][j] = 0;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-        const uint32_t(&step)[4] = a.steps[2 * pair + i];
+        const uint32_t(&step)[4] = a.steps[2 * run + i];
         if constexpr (F::Scales::GROUP == 32) mma_bytes_32<SIGNED>(dots[i], step, words[2 * i], words[2 * i + 1]);
         else {
             mma_bytes_16<SIGNED>(dots[2 * i], step[0], step[1], words[2 * i]);
@@ -42,15 +41,18 @@ __device__ inline void add_whole_of_many(
     float (&total)[4], const Operands& a, const S (&s)[2], const ActivationRows& x, const uint8_t* row,
     const int (&tokens)[2]) {
     using Scales = typename F::Scales;
+    // Runs of 64 columns whose products are under way together.
+    constexpr int RUNS = Scales::GROUP == 32 ? 4 : 2;
     constexpr int DOTS = 64 / Scales::GROUP;
     int sum[4] = {0, 0, 0, 0}, minimum_sum[4] = {0, 0, 0, 0};
 #pragma unroll
-    for (int pair = 0; pair < 4; ++pair) {
-        int dots[DOTS][4];
-        dots_of_many<F>(a, pair, row, dots);
+    for (int first = 0; first < 4; first += RUNS) {
+        int dots[RUNS * DOTS][4];
 #pragma unroll
-        for (int i = 0; i < DOTS; ++i) {
-            const int group = DOTS * pair + i;
+        for (int i = 0; i < RUNS; ++i) dots_of_run<F>(a, first + i, row, dots + DOTS * i);
+#pragma unroll
+        for (int i = 0; i < RUNS * DOTS; ++i) {
+            const int group = DOTS * first + i;
 #pragma unroll
             for (int j = 0; j < 4; ++j)
                 sum[j] += dots[i][j] * byte_of<Scales::SIGNED_SCALES>(s[j / 2].scales[group / 4], group % 4);
@@ -89,7 +91,7 @@ __device__ inline void add_floats_of_many(
 #pragma unroll
     for (int pair = 0; pair < 4; ++pair) {
         int dots[DOTS][4];
-        dots_of_many<F>(a, pair, row, dots);
+        dots_of_run<F>(a, pair, row, dots);
 #pragma unroll
         for (int i = 0; i < DOTS; i += 2) {
             const int first = DOTS * pair + i, place = first / 2;
@@ -153,8 +155,10 @@ struct ManyTokens {
             }
         }
     }
-    __device__ void share(float (*out)[8], int g, int t) const {
+    __device__ void share(float (*out)[TOKENS], int g, int t) const {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) out[g + j / 2 * 8][2 * t + j % 2] = total[0][j];
+        for (int c = 0; c < COLUMNS; ++c)
+#pragma unroll
+            for (int j = 0; j < 4; ++j) out[g + j / 2 * 8][8 * c + 2 * t + j % 2] = total[c][j];
     }
 };

@@ -1,5 +1,6 @@
 // Matrix products with many tokens: a block for 16 rows a warp and TOKENS tokens, whose warps share the activations.
 #include "copy_async.cuh"
+#include "dependency.cuh"
 #include "many_tokens.cuh"
 #include "matmul_arguments.cuh"
 
@@ -53,7 +54,12 @@ __global__ void __launch_bounds__(32 * WARPS, (TOKENS == 64 ? 8 : 12) / WARPS)
     const RowTile row_tile = find_row_tile(a, min(wanted, a.n_row_tiles - 1));
     const uint8_t* source =
         a.weights[row_tile.matrix] + static_cast<int64_t>(row_tile.index) * a.n_tiles * Tile<F>::BYTES;
-    ManyTokens<F, TOKENS / 8> totals;
+    // The sums of the parts so far, of this warp's rows: in shared memory, for they are touched once a part.
+    float* totals = reinterpret_cast<float*>(stages + 2) + warp * 16 * TOKENS + lane;
+#pragma unroll
+    for (int i = 0; i < TOKENS / 2; ++i) totals[32 * i] = 0;
+    release_successor();
+    wait_for_predecessor();
     stages[0].fill(a, first_token, 0);
     Tile<F> tile, next;
     next.load(source, lane);
@@ -72,14 +78,12 @@ __global__ void __launch_bounds__(32 * WARPS, (TOKENS == 64 ? 8 : 12) / WARPS)
             of_part.add(tile, stages[index % 2].rows(), last, g, t);
         }
 #pragma unroll
-        for (int c = 0; c < TOKENS / 8; ++c)
-#pragma unroll
-            for (int j = 0; j < 4; ++j) totals.total[c][j] = __fadd_rn(totals.total[c][j], of_part.total[c][j]);
+        for (int i = 0; i < TOKENS / 2; ++i) totals[32 * i] = __fadd_rn(totals[32 * i], of_part.total[i / 4][i % 4]);
     }
     if (wanted >= a.n_row_tiles) return;
 #pragma unroll
-    for (int c = 0; c < TOKENS / 8; ++c)
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-            write_product(a, row_tile, g + j / 2 * 8, first_token + 8 * c + 2 * t + j % 2, totals.total[c][j]);
+    for (int i = 0; i < TOKENS / 2; ++i) {
+        const int token = first_token + i / 4 * 8 + 2 * t + i % 2;
+        write_product(a, row_tile, g + i % 4 / 2 * 8, token, totals[32 * i]);
+    }
 }

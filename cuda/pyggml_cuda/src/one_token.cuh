@@ -112,7 +112,7 @@ struct OneToken {
         }
     }
     // Write what this lane has into a row's tokens.
-    __device__ void share(float (*out)[8], int g, int t) const {
+    __device__ void share(float (*out)[TOKENS], int g, int t) const {
         if (t > 0) return;
         out[g][0] = total[0];
         out[g + 8][0] = total[1];

@@ -9,9 +9,10 @@ struct CacheRows {
     int row_bytes;
     int page_size;
 
-    __device__ uint8_t* row(int page, int slot, int head) const {
-        return data + page * page_bytes + static_cast<int64_t>(head * page_size + slot) * row_bytes;
+    __device__ int64_t offset(int page, int slot, int head) const {
+        return page * page_bytes + static_cast<int64_t>(head * page_size + slot) * row_bytes;
     }
+    __device__ uint8_t* row(int page, int slot, int head) const { return data + offset(page, slot, head); }
 };
 
 struct PageTable {

@@ -1,5 +1,6 @@
 // Rotary position embedding (arXiv:2104.09864): the angles of a step, and queries and keys turned on their way.
 #include "cache_formats.cuh"
+#include "dependency.cuh"
 #include "paged_cache.cuh"
 
 struct AnglesArguments {
@@ -17,6 +18,8 @@ struct AnglesArguments {
 
 // A token a block, a pair a thread. The angle is reached by repeated multiplication, as in pyggml_kernels/rope.py.
 __global__ void rope_angles(const AnglesArguments a) {
+    release_successor();
+    wait_for_predecessor();
     for (int pair = threadIdx.x; pair < a.n_pairs; pair += blockDim.x) {
         float theta = static_cast<float>(a.positions[blockIdx.x]);
         for (int i = 0; i < pair; ++i) theta = __fmul_rn(theta, a.theta_scale);
@@ -52,6 +55,8 @@ struct TurnAndStoreArguments {
 // Turn a token's queries and keys, and write keys and values into the cache; a head a block, a token a row of blocks.
 template <class K, class V>
 __global__ void turn_and_store(const TurnAndStoreArguments a) {
+    release_successor();
+    wait_for_predecessor();
     const int token = blockIdx.y, head = blockIdx.x, kv_head = head - a.n_heads;
     const float* cosines = a.angles + static_cast<int64_t>(token) * 2 * a.n_pairs;
     const float* sines = cosines + a.n_pairs;

@@ -1,6 +1,6 @@
 // Where rows of activations come from: each source computes eight numbers of a row that follow each other.
 #pragma once
-#include "types.cuh"
+#include "running_softmax.cuh"
 
 struct SourceArguments {
     const float* first;   // rows: x, gate, or the partial results of attention
@@ -72,7 +72,7 @@ struct SwiGLU {
     }
 };
 
-// The result of attention, from what it found in each split of the positions (attention.cu).
+// The result of attention, from the parts that it found, one for each split of the positions (attention.cu).
 struct Splits {
     const float* sums;
     const float* states;
@@ -90,21 +90,21 @@ struct Splits {
         const int head = column / value_size;
         const float2* state = reinterpret_cast<const float2*>(states) + head * n_splits;
         const float* sum = sums + static_cast<int64_t>(head) * n_splits * value_size + column % value_size;
-        float highest = state[0].x, weight = 0;
-#pragma unroll 8
-        for (int split = 1; split < n_used; ++split) highest = fmaxf(highest, state[split].x);
+        SoftmaxState so_far;
 #pragma unroll
         for (int i = 0; i < 8; ++i) values[i] = 0;
 #pragma unroll 8
         for (int split = 0; split < n_used; ++split) {
-            const float share = expf(state[split].x - highest);
+            const float2 of_part = state[split];
+            const Shares share = shares(so_far.highest, of_part.x);
             float part[8];
             load_8(sum + static_cast<int64_t>(split) * value_size, part);
-            weight = fmaf(share, state[split].y, weight);
+            so_far.highest = fmaxf(so_far.highest, of_part.x);
+            so_far.weight = fold(so_far.weight, of_part.y, share);
 #pragma unroll
-            for (int i = 0; i < 8; ++i) values[i] = fmaf(share, part[i], values[i]);
+            for (int i = 0; i < 8; ++i) values[i] = fold(values[i], part[i], share);
         }
 #pragma unroll
-        for (int i = 0; i < 8; ++i) values[i] /= weight;
+        for (int i = 0; i < 8; ++i) values[i] /= so_far.weight;
     }
 };

@@ -162,7 +162,7 @@ class Lowering:
             ),
         )
         columns = node.output.n_columns
-        merge = (self._inputs.positions, 0.0, shape.value_size, cut.n_splits, cut.split_size)
+        merge = (self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE)
         pending = Pending((sums, states), lambda at: Source("Splits", columns, at(sums), at(states), *merge))
         self._values.set_pending(node.output, pending)
 
