@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -26,6 +27,7 @@ from pyggml.package_data import demo_model
 from pyggml.sampling import SamplingOptions
 from pyggml_kernels.formats import format_named
 
+HELD_OUT = Path(__file__).resolve().parent.parent.parent / "tests" / "data" / "heldout.txt"
 #: What a copy within the memory of an H200 reads and writes a second.
 COPY_RATE = 4.3e12
 
@@ -210,11 +212,41 @@ def speeds(name: str) -> Iterator[str]:
         yield f"{name}: {n} sequences: {batches(engine, n):.0f} t/s"
 
 
-def check_small_model() -> Iterator[str]:
-    """The package's model on both devices."""
-    cpu, gpu = (pyggml.load(demo_model(), n_ctx=512, n_gpu_layers=n) for n in (0, 99))
+def check_small_model(path: Path) -> Iterator[str]:
+    """A small model on both devices."""
+    cpu, gpu = (pyggml.load(path, n_ctx=512, n_gpu_layers=n) for n in (0, 99))
     greedy = SamplingOptions(temperature=0.0)
     for text in ("Once upon a time", "What is 37 + 48?", "def main():\n"):
+        tokens = [
+            [e.token for e in model.generate(text, sampling=greedy, max_tokens=200) if hasattr(e, "token")]
+            for model in (cpu, gpu)
+        ]
+        same = next((i for i, (a, b) in enumerate(zip(*tokens, strict=False)) if a != b), min(map(len, tokens)))
+        yield f"greedy text, {text!r}: {len(tokens[0])} and {len(tokens[1])} tokens, equal up to {same}"
+    text = cpu.tokenize(HELD_OUT.read_text(encoding="utf-8"))[:448]
+    a, b = (model.logits(text).astype(np.float64) for model in (cpu, gpu))
+    p, q = (each - _log_sum_exp(each) for each in (a, b))
+    divergence = (np.exp(p) * (p - q)).sum(-1).mean()
+    agreement = (a.argmax(-1) == b.argmax(-1)).mean()
+    yield f"logits: NMSE {_nmse(b, a):.1e}, mean KL divergence {divergence:.1e}, top-1 {agreement:.2%}"
+    layers = [[model.hidden_states(text, layer) for model in (cpu, gpu)] for layer in range(cpu.config.n_layers + 1)]
+    yield "hidden states after each layer, NMSE: " + ", ".join(f"{_nmse(y, x):.0e}" for x, y in layers)
+    sequence = gpu.engine.new_sequence()
+    one = np.concatenate([gpu.engine.step([Part(sequence, i, [token], [0])]) for i, token in enumerate(text[:300])])
+    differing = np.count_nonzero(one != gpu.logits(text[:300]))
+    yield f"one by one and in batches: {differing} of {one.size} logits differ"
+
+
+def _log_sum_exp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    top = x.max(-1, keepdims=True)
+    return top + np.log(np.exp(x - top).sum(-1, keepdims=True))
+
+
+def _nmse(found: npt.NDArray[np.floating], exact: npt.NDArray[np.floating]) -> float:
+    return float(((found.astype(np.float64) - exact) ** 2).sum() / (exact.astype(np.float64) ** 2).sum())
+
+
+def main():\n"):
         tokens = [
             [e.token for e in model.generate(text, sampling=greedy, max_tokens=200) if hasattr(e, "token")]
             for model in (cpu, gpu)
@@ -239,7 +271,7 @@ def main() -> None:
     names = sys.argv[1:] or ["small", "14B-Q3_K_M", "14B-Q4_K_M", "7B-Q4_K_M", "1.5B-Q8_0"]
     for name in names:
         random_matrix.cache_clear()
-        for line in check_small_model() if name == "small" else speeds(name):
+        for line in check_small_model(demo_model()) if name == "small" else check_small_model(Path(name)) if name.endswith(".gguf") else speeds(name):
             print(line, flush=True)
 
 

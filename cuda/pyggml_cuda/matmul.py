@@ -11,14 +11,14 @@ from pyggml_cuda.launch import INT, LONG, POINTER, KernelName, Launch, blocks, f
 #: Matrices that one launch multiplies with the same activations.
 MAX_MATRICES = 3
 #: Tokens that the kernels for small batches take, of tiles and of rows of floats.
-FEW_TOKENS, FEW_TOKENS_OF_ROWS = 32, 8
+FEW_TOKENS, FEW_TOKENS_OF_ROWS = 16, 8
 
 _MOST_PARTS = 16
-# Warps that a large GPU has room for, about: the parts of all rows are to be there at the same time.
-_WARPS = 2640
+# Bytes of tiles that keep a large GPU's memory busy: a warp has one at a time, and all warps are to run together.
+_BYTES_UNDER_WAY = 4_600_000
 _MOST_WASTE = 1.1
 # Tokens, and the warps at most of a block, of the kernels for small batches.
-_FEW_SHAPES = {1: 16, 8: 16, 16: 8, 32: 8}
+_FEW_SHAPES = {1: 16, 8: 16, 16: 8}
 _ENOUGH_BLOCKS = 400
 _LEVEL_STRIDE = TILE_COLUMNS + 64
 _NO_TILE = 1 << 30
@@ -58,12 +58,12 @@ class Activation:
     sum_stride: int
 
 
-def n_parts(n_tiles: int, n_row_tiles: int) -> int:
+def n_parts(form: TileFormat, n_tiles: int, n_row_tiles: int) -> int:
     """How many parts a row's tiles are summed up in: in small batches a warp each, so of about equal lengths.
 
     It depends on nothing but the matrices: the sums are then the same in every batch.
     """
-    most = max(1, min(n_tiles, _MOST_PARTS, round(_WARPS / n_row_tiles)))
+    most = max(1, min(n_tiles, _MOST_PARTS, round(_BYTES_UNDER_WAY / form.tile_bytes / n_row_tiles)))
     return next(n for n in range(most, 0, -1) if blocks(n_tiles, n) * n <= _MOST_WASTE * n_tiles)
 
 
@@ -78,7 +78,9 @@ class BlockShape:
 
 def block_shape(n_tokens: int, n_row_tiles: int) -> BlockShape:
     """Blocks as large as leave enough of them for all multiprocessors."""
-    if blocks(n_tokens, 64) * n_row_tiles >= 8 * _ENOUGH_BLOCKS or (n_tokens > 32 and n_row_tiles >= 2 * _ENOUGH_BLOCKS):
+    if blocks(n_tokens, 64) * n_row_tiles >= 8 * _ENOUGH_BLOCKS or (
+        n_tokens > 32 and n_row_tiles >= 2 * _ENOUGH_BLOCKS
+    ):
         return BlockShape(64, 8)
     return BlockShape(64, 4) if n_tokens > 64 else BlockShape(32, 8)
 
@@ -95,7 +97,8 @@ def multiply(
     if isinstance(form, RowFormat):
         return _multiply_rows(form, matrices, x, n_tokens, n_columns)
     n_tiles = blocks(n_columns, TILE_COLUMNS)
-    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_tiles)
+    parts = n_parts(form, n_tiles, _n_row_tiles(matrices))
+    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_tiles, parts)
     if n_tokens <= FEW_TOKENS and shape is None:
         width = next(n for n in _FEW_SHAPES if n >= n_tokens)
         kernel = KernelName("matmul_few.cu", f"matmul_few<{form.expression}, {width}>", (form.header,))
@@ -117,13 +120,15 @@ def _sum_bytes(form: TileFormat) -> int:
 
 
 def _multiply_rows(form: RowFormat, matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_columns: int) -> Launch:
-    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_columns * form.number_bytes // 16)
+    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_columns * form.number_bytes // 16, 1)
     width = next(n for n in (1, 2, 4, 8) if n >= n_tokens)
     kernel = KernelName("dot_rows.cu", f"dot_rows<{form.expression}, {width}>")
     return Launch(kernel, (blocks(n_row_tiles * TILE_ROWS, 8), 1, 1), 256, (arguments,))
 
 
-def _arguments(matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_tiles: int) -> tuple[np.ndarray, int]:
+def _arguments(
+    matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_tiles: int, parts: int
+) -> tuple[np.ndarray, int]:
     """The structure, and the number of tiles of rows."""
     tiles = [blocks(each.n_rows, TILE_ROWS) for each in matrices]
     absent = MAX_MATRICES - len(matrices)
@@ -140,13 +145,17 @@ def _arguments(matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_tiles
         "first_tiles": firsts + [_NO_TILE] * absent,
         "n_row_tiles": sum(tiles),
         "n_tiles": n_tiles,
-        "n_parts": n_parts(n_tiles, sum(tiles)),
+        "n_parts": parts,
         "n_tokens": n_tokens,
         "level_stride": x.level_stride,
         "scale_stride": x.scale_stride,
         "sum_stride": x.sum_stride,
     }
     return filled(ARGUMENTS, values), sum(tiles)
+
+
+def _n_row_tiles(matrices: Sequence[Matrix]) -> int:
+    return sum(blocks(each.n_rows, TILE_ROWS) for each in matrices)
 
 
 def finish(output: int, bias: int, addend: int, n_rows: int, n: int) -> Launch:

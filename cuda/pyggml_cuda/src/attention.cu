@@ -121,7 +121,7 @@ struct WarpPart {
     __device__ void add(
         const uint32_t (&high)[SIZE / 16][4], const uint32_t (&low)[SIZE / 16][4], const uint16_t* keys,
         const uint16_t* values, int first, const int (&positions)[2], float scale, int lane) {
-        float scores[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+        float scores[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}}, low_scores[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
         const uint16_t* own_keys = keys + (lane % 8 + lane / 16 * 8) * (SIZE + 8) + lane / 8 % 2 * 8;
 #pragma unroll
         for (int k = 0; k < SIZE / 16; ++k) {
@@ -129,8 +129,8 @@ struct WarpPart {
             load_matrices(b, own_keys + k * 16);
             mma_halves(scores[0], high[k], b[0], b[1]);
             mma_halves(scores[1], high[k], b[2], b[3]);
-            mma_halves(scores[0], low[k], b[0], b[1]);
-            mma_halves(scores[1], low[k], b[2], b[3]);
+            mma_halves(low_scores[0], low[k], b[0], b[1]);
+            mma_halves(low_scores[1], low[k], b[2], b[3]);
         }
         float top[2] = {highest[0], highest[1]};
 #pragma unroll
@@ -138,7 +138,7 @@ struct WarpPart {
 #pragma unroll
             for (int j = 0; j < 4; ++j) {
                 const int position = first + n * 8 + lane % 4 * 2 + j % 2;
-                scores[n][j] = position <= positions[j / 2] ? scores[n][j] * scale : -infinity();
+                scores[n][j] = position <= positions[j / 2] ? (scores[n][j] + low_scores[n][j]) * scale : -infinity();
                 top[j / 2] = fmaxf(top[j / 2], scores[n][j]);
             }
         }
@@ -198,6 +198,33 @@ struct WarpPart {
     }
 };
 
+// The states of a block's queries: of each warp's part of a split, and of all splits so far; in shared memory.
+template <int ROWS>
+struct Joining {
+    SoftmaxState of_warps[4 * ROWS];  // four warps for 16 rows
+    SoftmaxState so_far[ROWS];
+    float warp_shares[4][ROWS];
+    Shares split_shares[ROWS];
+
+    // The first of the four warps' states (and sums) of a row, which are 16 apart.
+    static __device__ int first(int row) { return row / 16 * 64 + row % 16; }
+
+    // Find what a row's parts are to be multiplied with. A split of which no position counts changes nothing.
+    __device__ void join(int row) {
+        SoftmaxState joined = no_position();
+        for (int w = 0; w < 4; ++w) joined.highest = fmaxf(joined.highest, of_warps[first(row) + 16 * w].highest);
+        const bool counts = joined.highest != -infinity();
+        for (int w = 0; w < 4; ++w) {
+            const SoftmaxState& part = of_warps[first(row) + 16 * w];
+            warp_shares[w][row] = counts ? expf(part.highest - joined.highest) : 0;
+            joined.weight = __fmaf_rn(warp_shares[w][row], part.weight, joined.weight);
+        }
+        split_shares[row] = counts ? shares(so_far[row].highest, joined.highest) : Shares{1, 0};
+        so_far[row].weight = fold(so_far[row].weight, joined.weight, split_shares[row]);
+        so_far[row].highest = fmaxf(so_far[row].highest, joined.highest);
+    }
+};
+
 // Of each query of a block, what all splits so far have given: an element of the sums a thread, some times over.
 template <int VALUE_SIZE, int ROWS, int THREADS>
 struct RunningResult {
@@ -209,37 +236,17 @@ struct RunningResult {
     }
 
     // Join the four warps' parts of a split, and fold it into what there is. All threads have to come.
-    __device__ void absorb(const float* warp_sums, const SoftmaxState* warp_states, SoftmaxState* so_far) {
-        SoftmaxState joined;
+    __device__ void absorb(const float* warp_sums, Joining<ROWS>& joining) {
+        if (threadIdx.x < ROWS) joining.join(threadIdx.x);
+        __syncthreads();
 #pragma unroll
         for (int i = 0; i < ELEMENTS; ++i) {
             const int place = threadIdx.x + i * THREADS, row = place / VALUE_SIZE, column = place % VALUE_SIZE;
-            const int first = row / 16 * 64 + row % 16;
-            joined = SoftmaxState();
-            for (int w = 0; w < 4; ++w) joined.highest = fmaxf(joined.highest, warp_states[first + 16 * w].highest);
-            if (joined.highest == -infinity()) continue;
+            const float* own = warp_sums + joining.first(row) * VALUE_SIZE + column;
             float sum = 0;
-            for (int w = 0; w < 4; ++w) {
-                const float share = expf(warp_states[first + 16 * w].highest - joined.highest);
-                sum = __fmaf_rn(share, warp_sums[(first + 16 * w) * VALUE_SIZE + column], sum);
-            }
-            sums[i] = fold(sums[i], sum, shares(so_far[row].highest, joined.highest));
-        }
-        __syncthreads();
-        const int row = threadIdx.x;
-        if (row < ROWS) {
-            const int first = row / 16 * 64 + row % 16;
-            joined = SoftmaxState();
-            for (int w = 0; w < 4; ++w) joined.highest = fmaxf(joined.highest, warp_states[first + 16 * w].highest);
-            if (joined.highest != -infinity()) {
-                for (int w = 0; w < 4; ++w) {
-                    const float share = expf(warp_states[first + 16 * w].highest - joined.highest);
-                    joined.weight = __fmaf_rn(share, warp_states[first + 16 * w].weight, joined.weight);
-                }
-                const Shares share = shares(so_far[row].highest, joined.highest);
-                so_far[row].weight = fold(so_far[row].weight, joined.weight, share);
-                so_far[row].highest = fmaxf(so_far[row].highest, joined.highest);
-            }
+#pragma unroll
+            for (int w = 0; w < 4; ++w) sum = __fmaf_rn(joining.warp_shares[w][row], own[16 * w * VALUE_SIZE], sum);
+            sums[i] = fold(sums[i], sum, joining.split_shares[row]);
         }
         __syncthreads();
     }
@@ -288,7 +295,7 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
     auto* stages = reinterpret_cast<PositionTile<SIZE, VALUE_SIZE>*>(shared_memory);
     float* warp_sums = reinterpret_cast<float*>(shared_memory);  // (warps, 16, VALUE_SIZE), when the tiles are done with
     __shared__ RowOffsets offsets[2];
-    __shared__ SoftmaxState warp_states[4 * ROWS], so_far[ROWS];
+    __shared__ Joining<ROWS> joining;
     release_successor();
     wait_for_predecessor();
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -313,7 +320,7 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
     }
     uint32_t high[SIZE / 16][4], low[SIZE / 16][4];
     load_queries<K, SIZE>(high, low, query_rows, lane % 4);
-    if (threadIdx.x < ROWS) so_far[threadIdx.x] = SoftmaxState();
+    if (threadIdx.x < ROWS) joining.so_far[threadIdx.x] = no_position();
 
     RunningResult<VALUE_SIZE, ROWS, THREADS> result;
     WarpPart<SIZE, VALUE_SIZE> part;
@@ -321,9 +328,9 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
         attend_split<K, V, SIZE, VALUE_SIZE, THREADS, STAGES>(
             a, part, stages, offsets, high, low, positions, pages, kv_head, begin, min(begin + a.split_size, end),
             key_warp, lane);
-        part.share(warp_sums + warp * 16 * VALUE_SIZE, warp_states + warp * 16, lane);
+        part.share(warp_sums + warp * 16 * VALUE_SIZE, joining.of_warps + warp * 16, lane);
         __syncthreads();
-        result.absorb(warp_sums, warp_states, so_far);
+        result.absorb(warp_sums, joining);
     }
 #pragma unroll
     for (int i = 0; i < result.ELEMENTS; ++i) {
@@ -333,7 +340,8 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
         const int64_t head = static_cast<int64_t>(query / group) * a.n_heads + kv_head * group + query % group;
         const int64_t target = head * a.n_splits + first_split;
         a.sums[target * VALUE_SIZE + column] = result.sums[i];
-        if (column == 0)
-            reinterpret_cast<float2*>(a.states)[target] = make_float2(so_far[row].highest, so_far[row].weight);
+        if (column > 0) continue;
+        const SoftmaxState& state = joining.so_far[row];
+        reinterpret_cast<float2*>(a.states)[target] = make_float2(state.highest, state.weight);
     }
 }

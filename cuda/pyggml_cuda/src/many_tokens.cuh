@@ -20,17 +20,15 @@ __device__ inline void dots_of_run(const Operands& a, int run, const uint8_t* ro
     constexpr bool SIGNED = F::Levels::SIGNED;
     const uint4 b = *reinterpret_cast<const uint4*>(row + run * 64);
     const uint32_t words[4] = {b.x, b.y, b.z, b.w};
-#pragma unroll
-    for (int i = 0; i < 64 / F::Scales::GROUP; ++i)
-#pragma unroll
-        for (int j = 0; j < 4; ++j) dots[i][j] = 0;
+    const int zeros[4] = {0, 0, 0, 0};
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
         const uint32_t(&step)[4] = a.steps[2 * run + i];
-        if constexpr (F::Scales::GROUP == 32) mma_bytes_32<SIGNED>(dots[i], step, words[2 * i], words[2 * i + 1]);
+        if constexpr (F::Scales::GROUP == 32)
+            mma_bytes_32<SIGNED>(dots[i], step, words[2 * i], words[2 * i + 1], zeros);
         else {
-            mma_bytes_16<SIGNED>(dots[2 * i], step[0], step[1], words[2 * i]);
-            mma_bytes_16<SIGNED>(dots[2 * i + 1], step[2], step[3], words[2 * i + 1]);
+            mma_bytes_16<SIGNED>(dots[2 * i], step[0], step[1], words[2 * i], zeros);
+            mma_bytes_16<SIGNED>(dots[2 * i + 1], step[2], step[3], words[2 * i + 1], zeros);
         }
     }
 }

@@ -1,4 +1,4 @@
-// Matrix products with 1 to 32 tokens: a block for 16 rows, whose warps share the parts of their columns.
+// Matrix products with 1 to 16 tokens: a block for 16 rows, whose warps share the parts of their columns.
 #include "dependency.cuh"
 #include "many_tokens.cuh"
 #include "matmul_arguments.cuh"
@@ -49,7 +49,7 @@ __device__ inline void matmul_few_tokens(const MatmulArguments& a) {
     }
 }
 
-// For 1, 8, 16 or 32 tokens at most.
+// For 1, 8 or 16 tokens at most.
 template <class F, int TOKENS>
 __global__ void __launch_bounds__(TOKENS <= 8 ? 512 : 256) matmul_few(const MatmulArguments a) {
     if constexpr (TOKENS == 1) matmul_few_tokens<F, OneToken<F>>(a);

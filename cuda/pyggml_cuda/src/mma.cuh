@@ -6,49 +6,50 @@
 #pragma once
 #include "types.cuh"
 
-#define PYGGML_MMA_BYTES_8x8x16(KIND, c0, c1, a, b)                                             \
-    asm("mma.sync.aligned.m8n8k16.row.col.s32." KIND ".s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"  \
-        : "+r"(c0), "+r"(c1)                                                                    \
-        : "r"(a), "r"(b))
+// The sum d = a b + c; for c that is zero in all elements no register is needed.
+#define PYGGML_MMA_BYTES_8x8x16(KIND, d0, d1, a, b, c0, c1)                                      \
+    asm("mma.sync.aligned.m8n8k16.row.col.s32." KIND ".s8.s32 {%0, %1}, {%2}, {%3}, {%4, %5};"   \
+        : "=r"(d0), "=r"(d1)                                                                     \
+        : "r"(a), "r"(b), "r"(c0), "r"(c1))
 
-#define PYGGML_MMA_BYTES_16x8x16(KIND, c, a0, a1, b)                                                          \
-    asm("mma.sync.aligned.m16n8k16.row.col.s32." KIND ".s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, "            \
-        "{%0, %1, %2, %3};"                                                                                   \
-        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])                                                      \
-        : "r"(a0), "r"(a1), "r"(b))
+#define PYGGML_MMA_BYTES_16x8x16(KIND, d, a0, a1, b, c)                                               \
+    asm("mma.sync.aligned.m16n8k16.row.col.s32." KIND ".s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, "    \
+        "{%7, %8, %9, %10};"                                                                          \
+        : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])                                              \
+        : "r"(a0), "r"(a1), "r"(b), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]))
 
-#define PYGGML_MMA_BYTES_16x8x32(KIND, c, a, b0, b1)                                                          \
+#define PYGGML_MMA_BYTES_16x8x32(KIND, d, a, b0, b1, c)                                                        \
     asm("mma.sync.aligned.m16n8k32.row.col.s32." KIND ".s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, " \
-        "{%0, %1, %2, %3};"                                                                                   \
-        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])                                                      \
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+        "{%10, %11, %12, %13};"                                                                                \
+        : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])                                                       \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]))
 
-// c += a b over 16 columns of bytes; weights are signed or not, activations always.
+// d = a b + c over 16 columns of bytes; weights are signed or not, activations always.
 template <bool SIGNED>
-__device__ inline void mma_bytes_16(int (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
+__device__ inline void mma_bytes_16(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t b, const int (&c)[4]) {
 #if __CUDA_ARCH__ >= 800
-    if constexpr (SIGNED) PYGGML_MMA_BYTES_16x8x16("s8", c, a0, a1, b);
-    else PYGGML_MMA_BYTES_16x8x16("u8", c, a0, a1, b);
+    if constexpr (SIGNED) PYGGML_MMA_BYTES_16x8x16("s8", d, a0, a1, b, c);
+    else PYGGML_MMA_BYTES_16x8x16("u8", d, a0, a1, b, c);
 #else
     if constexpr (SIGNED) {
-        PYGGML_MMA_BYTES_8x8x16("s8", c[0], c[1], a0, b);
-        PYGGML_MMA_BYTES_8x8x16("s8", c[2], c[3], a1, b);
+        PYGGML_MMA_BYTES_8x8x16("s8", d[0], d[1], a0, b, c[0], c[1]);
+        PYGGML_MMA_BYTES_8x8x16("s8", d[2], d[3], a1, b, c[2], c[3]);
     } else {
-        PYGGML_MMA_BYTES_8x8x16("u8", c[0], c[1], a0, b);
-        PYGGML_MMA_BYTES_8x8x16("u8", c[2], c[3], a1, b);
+        PYGGML_MMA_BYTES_8x8x16("u8", d[0], d[1], a0, b, c[0], c[1]);
+        PYGGML_MMA_BYTES_8x8x16("u8", d[2], d[3], a1, b, c[2], c[3]);
     }
 #endif
 }
 
-// c += a b over 32 columns of bytes.
+// d = a b + c over 32 columns of bytes.
 template <bool SIGNED>
-__device__ inline void mma_bytes_32(int (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+__device__ inline void mma_bytes_32(int (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, const int (&c)[4]) {
 #if __CUDA_ARCH__ >= 800
-    if constexpr (SIGNED) PYGGML_MMA_BYTES_16x8x32("s8", c, a, b0, b1);
-    else PYGGML_MMA_BYTES_16x8x32("u8", c, a, b0, b1);
+    if constexpr (SIGNED) PYGGML_MMA_BYTES_16x8x32("s8", d, a, b0, b1, c);
+    else PYGGML_MMA_BYTES_16x8x32("u8", d, a, b0, b1, c);
 #else
-    mma_bytes_16<SIGNED>(c, a[0], a[1], b0);
-    mma_bytes_16<SIGNED>(c, a[2], a[3], b1);
+    mma_bytes_16<SIGNED>(d, a[0], a[1], b0, c);
+    mma_bytes_16<SIGNED>(d, a[2], a[3], b1, d);
 #endif
 }
 

@@ -30,7 +30,7 @@ __device__ inline void dots_of_one(
 #pragma unroll
         for (int step = 0; step < 8; ++step) {
             levels.operands(step, a);
-            mma_bytes_32<SIGNED>(dots[0], a, g == step ? own.x : 0, g == step ? own.y : 0);
+            mma_bytes_32<SIGNED>(dots[0], a, g == step ? own.x : 0, g == step ? own.y : 0, dots[0]);
         }
     } else {
         // Group c is the first or the second half of step c / 2.
@@ -44,7 +44,8 @@ __device__ inline void dots_of_one(
             levels.operands(step, a);
             const int column = 2 * step % 8;
             const uint32_t b = own[step / 4];
-            mma_bytes_32<SIGNED>(dots[step / 4], a, g == column ? b : 0, g == column + 1 ? b : 0);
+            mma_bytes_32<SIGNED>(
+                dots[step / 4], a, g == column ? b : 0, g == column + 1 ? b : 0, dots[step / 4]);
         }
     }
 }

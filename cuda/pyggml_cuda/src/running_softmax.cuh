@@ -6,9 +6,11 @@
 #include "types.cuh"
 
 struct SoftmaxState {
-    float highest = -infinity();
-    float weight = 0;
+    float highest;
+    float weight;
 };
+
+__device__ inline SoftmaxState no_position() { return {-infinity(), 0}; }
 
 // What the sums so far, and those of a part, are to be multiplied with.
 struct Shares {

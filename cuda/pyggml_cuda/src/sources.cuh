@@ -90,10 +90,10 @@ struct Splits {
         const int head = column / value_size;
         const float2* state = reinterpret_cast<const float2*>(states) + head * n_splits;
         const float* sum = sums + static_cast<int64_t>(head) * n_splits * value_size + column % value_size;
-        SoftmaxState so_far;
+        SoftmaxState so_far = no_position();
 #pragma unroll
         for (int i = 0; i < 8; ++i) values[i] = 0;
-#pragma unroll 8
+#pragma unroll 16
         for (int split = 0; split < n_used; ++split) {
             const float2 of_part = state[split];
             const Shares share = shares(so_far.highest, of_part.x);
