@@ -18,7 +18,7 @@ from cupy.cuda import Stream
 from pyggml_cuda import attention, cache, convert, device, layout, matmul, pack, rope
 from pyggml_cuda.formats import FLOATS, Form, TileFormat, device_format, quantized_form
 from pyggml_cuda.launch import Launch
-from pyggml_kernels.formats import FORMATS, Format, LevelFormat, format_named
+from pyggml_kernels.formats import Format, LevelFormat, format_named
 from pyggml_reference import cuda_twins as twins
 
 PACKED = ("Q4_K", "Q5_K", "Q6_K", "Q3_K", "Q2_K", "Q8_0", "Q4_0", "Q5_0")

@@ -87,6 +87,6 @@ def attend(
     name = f"attend<{keys.expression}, {values.expression}, {size}, {value_size}, {shape.query_warps}, {stages}>"
     shared_bytes = stages * 2 * _POSITIONS * (size + value_size + 16)
     n_warps = _KEY_WARPS * shape.query_warps
-    shared_bytes = max(shared_bytes, 4 * n_warps * _ROWS_PER_WARP * value_size)
+    shared_bytes = max(shared_bytes, 4 * n_warps * _ROWS_PER_WARP * (value_size + 8))
     grid = (shape.n_tiles, n_kv_heads, shape.n_splits)
     return Launch(KernelName("attention.cu", name), grid, 32 * n_warps, (filled(ARGUMENTS, fields),), shared_bytes)

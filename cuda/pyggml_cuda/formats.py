@@ -59,6 +59,8 @@ class TileFormat:
     header: str
     tile_bytes: int
     form: Form
+    n_warps: int = 16
+    """Warps of the kernel for one token that a multiprocessor has registers for."""
     packed_on_device: bool = True
     """Whether `pack.cu` makes tiles of a file's blocks; otherwise `layout.decoded_tiles` does."""
 
@@ -76,23 +78,25 @@ _K_32, _K_16 = quantized_form("Q8_K", "WHOLE", 32), quantized_form("Q8_K", "WHOL
 _BLOCKS_OF_32 = quantized_form("Q8_0", "NONE", 32)
 
 
-def _tiles(name: str, header: str, block_bytes: int, block_size: int, form: Form) -> tuple[str, TileFormat]:
+def _tiles(
+    name: str, header: str, block_bytes: int, block_size: int, form: Form, n_warps: int
+) -> tuple[str, TileFormat]:
     n_bytes = TILE_ROWS * TILE_COLUMNS // block_size * block_bytes
-    return name, TileFormat(name, f"formats/{header}.cuh", n_bytes, form)
+    return name, TileFormat(name, f"formats/{header}.cuh", n_bytes, form, n_warps)
 
 
 # Q3_K and Q6_K have no minimums, but often share their activations with formats that have.
 _TILE_FORMATS: Mapping[str, TileFormat] = MappingProxyType(
     dict(
         (
-            _tiles("Q2_K", "q2_k", 84, 256, _K_16),
-            _tiles("Q3_K", "q3_k", 110, 256, _K_32),
-            _tiles("Q4_K", "q4_k", 144, 256, _K_32),
-            _tiles("Q5_K", "q5_k", 176, 256, _K_32),
-            _tiles("Q6_K", "q6_k", 210, 256, _K_32),
-            _tiles("Q4_0", "half_scaled", 18, 32, _BLOCKS_OF_32),
-            _tiles("Q5_0", "half_scaled", 22, 32, _BLOCKS_OF_32),
-            _tiles("Q8_0", "half_scaled", 34, 32, _BLOCKS_OF_32),
+            _tiles("Q2_K", "q2_k", 84, 256, _K_16, 24),
+            _tiles("Q3_K", "q3_k", 110, 256, _K_32, 24),
+            _tiles("Q4_K", "q4_k", 144, 256, _K_32, 20),
+            _tiles("Q5_K", "q5_k", 176, 256, _K_32, 18),
+            _tiles("Q6_K", "q6_k", 210, 256, _K_32, 16),
+            _tiles("Q4_0", "half_scaled", 18, 32, _BLOCKS_OF_32, 20),
+            _tiles("Q5_0", "half_scaled", 22, 32, _BLOCKS_OF_32, 18),
+            _tiles("Q8_0", "half_scaled", 34, 32, _BLOCKS_OF_32, 16),
         )
     )
 )

@@ -14,19 +14,18 @@ MAX_MATRICES = 3
 FEW_TOKENS, FEW_TOKENS_OF_ROWS = 16, 8
 
 _MOST_PARTS = 16
-# Bytes of tiles that keep a large GPU's memory busy: a warp has one at a time, and all warps are to run together.
-_BYTES_UNDER_WAY = 4_600_000
+# Multiprocessors of a large GPU.
+_MULTIPROCESSORS = 132
 _MOST_WASTE = 1.1
 # Tokens, and the warps at most of a block, of the kernels for small batches.
 _FEW_SHAPES = {1: 16, 8: 16, 16: 8}
-_ENOUGH_BLOCKS = 400
 _LEVEL_STRIDE = TILE_COLUMNS + 64
 _NO_TILE = 1 << 30
 
 ARGUMENTS = structure(
-    {name: (POINTER, MAX_MATRICES) for name in ("weights", "biases", "addends", "outputs")}
+    dict.fromkeys(("weights", "biases", "addends", "outputs"), (POINTER, MAX_MATRICES))
     | dict.fromkeys(("levels", "scales", "sums"), POINTER)
-    | {name: (INT, MAX_MATRICES) for name in ("n_rows", "first_tiles")}
+    | dict.fromkeys(("n_rows", "first_tiles"), (INT, MAX_MATRICES))
     | dict.fromkeys(
         ("n_row_tiles", "n_tiles", "n_parts", "n_tokens", "level_stride", "scale_stride", "sum_stride"), INT
     )
@@ -59,11 +58,13 @@ class Activation:
 
 
 def n_parts(form: TileFormat, n_tiles: int, n_row_tiles: int) -> int:
-    """How many parts a row's tiles are summed up in: in small batches a warp each, so of about equal lengths.
+    """How many parts a row's tiles are summed up in: in small batches a warp each, so of about equal lengths, and as
+    many as still let the blocks of all rows run together.
 
     It depends on nothing but the matrices: the sums are then the same in every batch.
     """
-    most = max(1, min(n_tiles, _MOST_PARTS, round(_BYTES_UNDER_WAY / form.tile_bytes / n_row_tiles)))
+    per_multiprocessor = blocks(n_row_tiles, _MULTIPROCESSORS)
+    most = min(n_tiles, _MOST_PARTS, max(form.n_warps // per_multiprocessor, 3 if form.n_warps > 16 else 2))
     return next(n for n in range(most, 0, -1) if blocks(n_tiles, n) * n <= _MOST_WASTE * n_tiles)
 
 
@@ -78,11 +79,9 @@ class BlockShape:
 
 def block_shape(n_tokens: int, n_row_tiles: int) -> BlockShape:
     """Blocks as large as leave enough of them for all multiprocessors."""
-    if blocks(n_tokens, 64) * n_row_tiles >= 8 * _ENOUGH_BLOCKS or (
-        n_tokens > 32 and n_row_tiles >= 2 * _ENOUGH_BLOCKS
-    ):
-        return BlockShape(64, 8)
-    return BlockShape(64, 4) if n_tokens > 64 else BlockShape(32, 8)
+    if n_tokens > 64 or n_row_tiles >= 6 * _MULTIPROCESSORS:
+        return BlockShape(64, 4)
+    return BlockShape(32, 8 if n_tokens > 32 else 4)
 
 
 def multiply(

@@ -192,7 +192,7 @@ struct WarpPart {
             }
 #pragma unroll
             for (int n = 0; n < VALUE_SIZE / 8; ++n)
-                *reinterpret_cast<float2*>(shared_sums + row * VALUE_SIZE + 8 * n + 2 * t) =
+                *reinterpret_cast<float2*>(shared_sums + row * (VALUE_SIZE + 8) + 8 * n + 2 * t) =
                     make_float2(sums[n][2 * h], sums[n][2 * h + 1]);
         }
     }
@@ -203,6 +203,7 @@ template <int ROWS>
 struct Joining {
     SoftmaxState of_warps[4 * ROWS];  // four warps for 16 rows
     SoftmaxState so_far[ROWS];
+    int64_t targets[ROWS];  // where the results go, in (n_tokens, n_heads, n_splits)
     float warp_shares[4][ROWS];
     Shares split_shares[ROWS];
 
@@ -242,10 +243,10 @@ struct RunningResult {
 #pragma unroll
         for (int i = 0; i < ELEMENTS; ++i) {
             const int place = threadIdx.x + i * THREADS, row = place / VALUE_SIZE, column = place % VALUE_SIZE;
-            const float* own = warp_sums + joining.first(row) * VALUE_SIZE + column;
+            const float* own = warp_sums + joining.first(row) * (VALUE_SIZE + 8) + column;
             float sum = 0;
 #pragma unroll
-            for (int w = 0; w < 4; ++w) sum = __fmaf_rn(joining.warp_shares[w][row], own[16 * w * VALUE_SIZE], sum);
+            for (int w = 0; w < 4; ++w) sum = __fmaf_rn(joining.warp_shares[w][row], own[16 * w * (VALUE_SIZE + 8)], sum);
             sums[i] = fold(sums[i], sum, joining.split_shares[row]);
         }
         __syncthreads();
@@ -268,8 +269,9 @@ __device__ inline void attend_split(
         wait_for_copies();
         __syncthreads();
         const auto& tile = stages[stage];
+        const bool goes_on = start + POSITIONS < end;
         place ^= 1;
-        if constexpr (STAGES == 2) {
+        if (STAGES == 2 && goes_on) {
             stage ^= 1;
             stages[stage].template fill<K, V, THREADS>(a, offsets[place]);
             offsets[place ^ 1].look_up(a, pages, head, start + 2 * POSITIONS, end);
@@ -277,7 +279,7 @@ __device__ inline void attend_split(
         part.add(
             high, low, tile.keys + key_warp * 16 * (SIZE + 8), tile.values + key_warp * 16 * (VALUE_SIZE + 8),
             start + key_warp * 16, positions, a.scale, lane);
-        if constexpr (STAGES == 1) {
+        if (STAGES == 1 && goes_on) {
             __syncthreads();
             stages[0].template fill<K, V, THREADS>(a, offsets[place]);
             offsets[place ^ 1].look_up(a, pages, head, start + 2 * POSITIONS, end);
@@ -293,7 +295,7 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
     constexpr int THREADS = 128 * QUERY_WARPS, ROWS = 16 * QUERY_WARPS;
     extern __shared__ uint4 shared_memory[];
     auto* stages = reinterpret_cast<PositionTile<SIZE, VALUE_SIZE>*>(shared_memory);
-    float* warp_sums = reinterpret_cast<float*>(shared_memory);  // (warps, 16, VALUE_SIZE), when the tiles are done with
+    float* warp_sums = reinterpret_cast<float*>(shared_memory);  // (warps, 16, VALUE_SIZE + 8), when the tiles are done with
     __shared__ RowOffsets offsets[2];
     __shared__ Joining<ROWS> joining;
     release_successor();
@@ -320,7 +322,12 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
     }
     uint32_t high[SIZE / 16][4], low[SIZE / 16][4];
     load_queries<K, SIZE>(high, low, query_rows, lane % 4);
-    if (threadIdx.x < ROWS) joining.so_far[threadIdx.x] = no_position();
+    if (threadIdx.x < ROWS) {
+        const int query = tile.x + threadIdx.x;
+        const int64_t head = static_cast<int64_t>(query / group) * a.n_heads + kv_head * group + query % group;
+        joining.targets[threadIdx.x] = head * a.n_splits + first_split;
+        joining.so_far[threadIdx.x] = no_position();
+    }
 
     RunningResult<VALUE_SIZE, ROWS, THREADS> result;
     WarpPart<SIZE, VALUE_SIZE> part;
@@ -328,7 +335,7 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
         attend_split<K, V, SIZE, VALUE_SIZE, THREADS, STAGES>(
             a, part, stages, offsets, high, low, positions, pages, kv_head, begin, min(begin + a.split_size, end),
             key_warp, lane);
-        part.share(warp_sums + warp * 16 * VALUE_SIZE, joining.of_warps + warp * 16, lane);
+        part.share(warp_sums + warp * 16 * (VALUE_SIZE + 8), joining.of_warps + warp * 16, lane);
         __syncthreads();
         result.absorb(warp_sums, joining);
     }
@@ -336,9 +343,7 @@ __global__ void __launch_bounds__(128 * QUERY_WARPS) attend(const AttentionArgum
     for (int i = 0; i < result.ELEMENTS; ++i) {
         const int place = threadIdx.x + i * THREADS, row = place / VALUE_SIZE, column = place % VALUE_SIZE;
         if (row >= tile.y) continue;
-        const int query = tile.x + row;
-        const int64_t head = static_cast<int64_t>(query / group) * a.n_heads + kv_head * group + query % group;
-        const int64_t target = head * a.n_splits + first_split;
+        const int64_t target = joining.targets[row];
         a.sums[target * VALUE_SIZE + column] = result.sums[i];
         if (column > 0) continue;
         const SoftmaxState& state = joining.so_far[row];

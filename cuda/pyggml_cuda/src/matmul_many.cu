@@ -42,7 +42,7 @@ struct Stage {
 };
 
 template <class F, int TOKENS, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS, (TOKENS == 64 ? 8 : 12) / WARPS)
+__global__ void __launch_bounds__(32 * WARPS, (TOKENS == 64 && WARPS == 8 ? 8 : 12) / WARPS)
     matmul_many(const MatmulArguments a) {
     extern __shared__ uint4 shared_memory[];
     Stage<F, TOKENS>* stages = reinterpret_cast<Stage<F, TOKENS>*>(shared_memory);

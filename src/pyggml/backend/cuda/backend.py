@@ -58,6 +58,8 @@ class _Plan:
 
     actions: list[device.Action]
     result: int
+    capturable: bool
+    """Whether a graph can hold them: CuPy does not let cuBLAS be captured."""
     n_runs: int = 0
     graph: Any = None
 
@@ -96,7 +98,7 @@ class CUDAExecutable:
     def _start(self, plan: _Plan) -> None:
         """A plan's first run launches kernel by kernel: shapes that never come again need no graph."""
         plan.n_runs += 1
-        if plan.n_runs == 1:
+        if plan.n_runs == 1 or not plan.capturable:
             device.run(plan.actions, self._stream)
             return
         if plan.graph is None:
@@ -137,7 +139,8 @@ class CUDAExecutable:
         def address(buffer: Any) -> int:
             return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
 
-        return _Plan([each.build(address) for each in lowering.operations], address(result))
+        actions = [each.build(address) for each in lowering.operations]
+        return _Plan(actions, address(result), all(each.capturable for each in lowering.operations))
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:

@@ -27,6 +27,8 @@ class Operation:
     reads: tuple[Buffer, ...]
     writes: tuple[Buffer, ...]
     build: Callable[[Addresses], Action]
+    capturable: bool = True
+    """Whether a CUDA graph can hold it."""
 
 
 def lay_out(operations: Sequence[Operation], result: Buffer) -> tuple[Mapping[Buffer, int], int]:

@@ -16,9 +16,10 @@ def multiply(
     """Products of one input `x`, in the form of their weights' format, with up to three matrices; the addend belongs to
     a single one."""
     form = cuda_weight(nodes[0].weight).format
-    build = _by_cublas if isinstance(form, RowFormat) and n_rows > matmul.FEW_TOKENS_OF_ROWS else _by_kernel
+    by_cublas = isinstance(form, RowFormat) and n_rows > matmul.FEW_TOKENS_OF_ROWS
+    build = _by_cublas if by_cublas else _by_kernel
     reads = (x,) if addend is None else (x, addend)
-    return Operation(reads, tuple(outputs), lambda at: build(nodes, x, addend, outputs, n_rows, at))
+    return Operation(reads, tuple(outputs), lambda at: build(nodes, x, addend, outputs, n_rows, at), not by_cublas)
 
 
 def _matrices(
