@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ def random_matrix(name: str, n_rows: int, n_columns: int) -> npt.NDArray[np.uint
     blocks = np.resize(_random_bytes(1 << 24), n_blocks * form.block_bytes).view(form.layout).copy()
     for field in ("d", "dmin"):
         if field in (form.layout.names or ()):
-            blocks[field] = 2.0**-12 if form.block_size == 256 else 2.0**-12
+            blocks[field] = 2.0**-12
     return blocks.view(np.uint8)
 
 
@@ -106,9 +107,15 @@ def random_weights(backend: CUDABackend, shape: Shape, mixture: str) -> tuple[De
             "ffn_up": (s.n_ff, s.n_embd),
             "ffn_down": (s.n_embd, s.n_ff),
         }
-        matrices = {name: matrix(format_of(mixture, name, index, s.n_layers), *size) for name, size in sizes.items()}
-        biases = {f"attn_{each}_bias": vector(n, 0.0) for each, n in (("q", s.n_embd), ("k", n_kv), ("v", n_kv))}
-        absent = dict.fromkeys(f"{name}_bias" for name in ("attn_output", "ffn_gate", "ffn_up", "ffn_down"))
+        matrices: dict[str, Any] = {
+            name: matrix(format_of(mixture, name, index, s.n_layers), *size) for name, size in sizes.items()
+        }
+        biases: dict[str, Any] = {
+            f"attn_{each}_bias": vector(n, 0.0) for each, n in (("q", s.n_embd), ("k", n_kv), ("v", n_kv))
+        }
+        absent: dict[str, Any] = dict.fromkeys(
+            f"{name}_bias" for name in ("attn_output", "ffn_gate", "ffn_up", "ffn_down")
+        )
         return LayerWeights(
             attn_norm=vector(s.n_embd, 1.0), ffn_norm=vector(s.n_embd, 1.0), **matrices, **biases, **absent
         )
@@ -216,13 +223,13 @@ def check_small_model(path: Path) -> Iterator[str]:
     """A small model on both devices."""
     cpu, gpu = (pyggml.load(path, n_ctx=512, n_gpu_layers=n) for n in (0, 99))
     greedy = SamplingOptions(temperature=0.0)
-    for text in ("Once upon a time", "What is 37 + 48?", "def main():\n"):
+    for beginning in ("Once upon a time", "The little dog", "def main():\n"):
         tokens = [
-            [e.token for e in model.generate(text, sampling=greedy, max_tokens=200) if hasattr(e, "token")]
+            [e.token for e in model.generate(beginning, sampling=greedy, max_tokens=200) if hasattr(e, "token")]
             for model in (cpu, gpu)
         ]
         same = next((i for i, (a, b) in enumerate(zip(*tokens, strict=False)) if a != b), min(map(len, tokens)))
-        yield f"greedy text, {text!r}: {len(tokens[0])} and {len(tokens[1])} tokens, equal up to {same}"
+        yield f"greedy text, {beginning!r}: {len(tokens[0])} and {len(tokens[1])} tokens, equal up to {same}"
     text = cpu.tokenize(HELD_OUT.read_text(encoding="utf-8"))[:448]
     a, b = (model.logits(text).astype(np.float64) for model in (cpu, gpu))
     p, q = (each - _log_sum_exp(each) for each in (a, b))
@@ -257,7 +264,8 @@ def main() -> None:
             check_small_model(Path(name) if name.endswith(".gguf") else demo_model()) if name in small else speeds(name)
         )
         for line in lines:
-            print(line, flush=True)
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""CUDA kernels of pyggml and their launchers. Only `device` imports CuPy: everything else works without a GPU."""
+"""CUDA kernels of pyggml and their launchers. Only `device` and `cache_store` import CuPy."""

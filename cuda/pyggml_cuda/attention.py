@@ -1,6 +1,7 @@
 """Attention over the paged cache."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ def cut(sequences: npt.NDArray[np.int32], n_positions: int, group: int) -> tuple
     """The shape for tokens of these sequences and the longest context, and the tiles (n_tiles, 2): the first query
     and the number of queries. A token has `group` queries that share keys and values."""
     bounds = np.flatnonzero(np.diff(sequences, prepend=-1, append=-1))
-    runs = [(int(first) * group, int(end) * group) for first, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    runs = [(int(first) * group, int(end) * group) for first, end in pairwise(bounds)]
     few = all(end - first <= max(group, _ROWS_PER_WARP) for first, end in runs)
     query_warps = 1 if few else _QUERY_WARPS
     size = _ROWS_PER_WARP * query_warps

@@ -1,4 +1,4 @@
-"""The pages of a cache in a GPU's memory: copied, read, written and moved."""
+"""The pages of a cache in a GPU's memory: copied, read, written and moved. Importing it needs CuPy."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml_cuda.cache import CACHE_FORMATS, CacheRows
+from pyggml_cuda.device import settle
 
 
 class RowStore:
@@ -17,6 +18,7 @@ class RowStore:
         self.size = size
         self._page_size = shape[3]
         self._data = cupy.zeros((*shape, size), cupy.uint16)
+        settle()
 
     @property
     def row_bytes(self) -> int:
@@ -31,6 +33,7 @@ class RowStore:
     def copy_page(self, source: int, target: int) -> None:
         """Make the target page equal to the source page."""
         self._data[target] = self._data[source]
+        settle()
 
     def _index(self, pages: Sequence[int], first: int, n: int) -> tuple["cupy.ndarray", "cupy.ndarray"]:
         positions = np.arange(first, first + n)
@@ -40,13 +43,15 @@ class RowStore:
     def read(self, pages: Sequence[int], n: int) -> bytes:
         """The rows of the first `n` positions, (n, n_layers, n_kv_heads, row_bytes)."""
         page, slot = self._index(pages, 0, n)
-        return cupy.asnumpy(self._data[page, :, :, slot]).tobytes()
+        rows: npt.NDArray[np.uint16] = cupy.asnumpy(self._data[page, :, :, slot])
+        return rows.tobytes()
 
     def write(self, pages: Sequence[int], n: int, data: npt.NDArray[np.uint8]) -> None:
         """What `read` gave, back again."""
         page, slot = self._index(pages, 0, n)
         shape = (n, *self._data.shape[1:3], self.size)
         self._data[page, :, :, slot] = cupy.asarray(data.view(np.uint16).reshape(shape))
+        settle()
 
     def move(
         self, pages: Sequence[int], source: int, target: int, n: int, turn: tuple[npt.NDArray[np.float32], bool] | None
@@ -58,6 +63,7 @@ class RowStore:
         for layer in range(self._data.shape[1]):
             rows = self._data[old_page, layer, :, old_slot]
             self._data[page, layer, :, slot] = rows if turn is None else self._turned(rows, *turn)
+        settle()
 
     def _turned(self, rows: "cupy.ndarray", angles: npt.NDArray[np.float32], halves: bool) -> "cupy.ndarray":
         x = _to_floats(rows, self.format)

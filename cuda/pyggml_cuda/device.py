@@ -1,4 +1,4 @@
-"""The GPU itself, through CuPy: compiled kernels, launches, graphs. Nothing else imports CuPy."""
+"""The GPU itself, through CuPy: compiled kernels, launches, graphs."""
 
 import ctypes
 import os
@@ -101,13 +101,14 @@ def multiplying(
 
     def start(stream: Stream) -> None:
         cublas, handle = cupy.cuda.cublas, cupy.cuda.device.get_cublas_handle()
-        cublas.setStream(handle, stream.ptr)
-        # Column-major: the transposed out (n_rows, n_tokens) = weights (n_rows, n_columns) times x^T.
-        cublas.gemmEx(
-            handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n_rows, n_tokens, n_columns, one.ctypes.data,
-            weights, kind, n_columns, x, kind, n_columns, zero.ctypes.data, out, 0, n_rows,
-            cublas.CUBLAS_COMPUTE_32F, cublas.CUBLAS_GEMM_DEFAULT,
-        )  # fmt: skip
+        # CuPy gives cuBLAS the current stream.
+        with stream:
+            # Column-major: the transposed out (n_rows, n_tokens) = weights (n_rows, n_columns) times x^T.
+            cublas.gemmEx(
+                handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n_rows, n_tokens, n_columns, one.ctypes.data,
+                weights, kind, n_columns, x, kind, n_columns, zero.ctypes.data, out, 0, n_rows,
+                cublas.CUBLAS_COMPUTE_32F, cublas.CUBLAS_GEMM_DEFAULT,
+            )  # fmt: skip
 
     return start
 
@@ -130,12 +131,22 @@ def captured(actions: Sequence[Action], stream: Stream) -> Graph:
 
 def allocate(n_bytes: int) -> "cupy.ndarray":
     """Device memory, all zeros."""
-    return cupy.zeros(n_bytes, cupy.uint8)
+    return _settled(cupy.zeros(n_bytes, cupy.uint8))
 
 
 def upload(data: npt.NDArray[np.uint8]) -> "cupy.ndarray":
     """A copy of host memory on the device."""
-    return cupy.asarray(data)
+    return _settled(cupy.asarray(data))
+
+
+def _settled(array: "cupy.ndarray") -> "cupy.ndarray":
+    settle()
+    return array
+
+
+def settle() -> None:
+    """Wait for what CuPy's own operations do, on a stream that those of `new_stream` do not wait for."""
+    Stream.null.synchronize()
 
 
 def pinned(n_bytes: int) -> npt.NDArray[np.uint8]:

@@ -15,7 +15,7 @@ Bytes = npt.NDArray[np.uint8]
 def level_planes(levels: npt.NDArray[np.int8], base: int, extra: int) -> Bytes:
     """The planes of levels (n_rows, n_columns), in multiples of a tile's: (row tiles, tiles, bytes)."""
     n_rows, n_columns = levels.shape
-    codes = levels.view(np.uint8) << (8 - base - extra)
+    codes = (levels.view(np.uint8) << (8 - base - extra)).astype(np.uint8)
     # Row tile, row + 8, row; tile, step, column + 16, lane of four, byte.
     split = codes.reshape(n_rows // TILE_ROWS, 2, 8, n_columns // TILE_COLUMNS, 8, 2, 4, 4)
     registers = split.transpose(0, 3, 4, 5, 1, 2, 6, 7).reshape(*split.shape[0:4:3], 32, 32, 4)

@@ -79,9 +79,11 @@ class BlockShape:
 
 def block_shape(n_tokens: int, n_row_tiles: int) -> BlockShape:
     """Blocks as large as leave enough of them for all multiprocessors."""
-    if n_tokens > 64 or n_row_tiles >= 6 * _MULTIPROCESSORS:
+    if n_tokens > 64:
         return BlockShape(64, 4)
-    return BlockShape(32, 8 if n_tokens > 32 else 4)
+    if n_tokens > 32 and n_row_tiles >= 6 * _MULTIPROCESSORS:
+        return BlockShape(64, 8)
+    return BlockShape(32, 8)
 
 
 def multiply(

@@ -19,7 +19,7 @@ class QuantizedRows:
 
     def dequantized(self) -> Doubles:
         """What the levels stand for."""
-        return self.levels * np.repeat(self.scales.astype(np.float64), 32, axis=-1)
+        return self.levels.astype(np.float64) * np.repeat(self.scales.astype(np.float64), 32, axis=-1)
 
 
 def _through_half(x: Floats) -> Floats:
@@ -52,13 +52,15 @@ def quantize(x: Floats, block: str, group_size: int) -> QuantizedRows:
 def rms_norm(x: Floats, weight: Floats, epsilon: float) -> Doubles:
     """Rows over the root of their mean square, times a weight."""
     exact = x.astype(np.float64)
-    return exact / np.sqrt((exact**2).mean(axis=-1, keepdims=True) + epsilon) * weight
+    result: Doubles = exact / np.sqrt((exact**2).mean(axis=-1, keepdims=True) + epsilon) * weight
+    return result
 
 
 def swiglu(gate: Floats, up: Floats) -> Doubles:
     """silu(gate) * up."""
     exact = gate.astype(np.float64)
-    return exact / (1 + np.exp(-exact)) * up
+    result: Doubles = exact / (1 + np.exp(-exact)) * up
+    return result
 
 
 def turn(x: npt.NDArray[np.floating], cosines: Doubles, sines: Doubles, halves: bool) -> Doubles:
@@ -75,7 +77,7 @@ def turn(x: npt.NDArray[np.floating], cosines: Doubles, sines: Doubles, halves: 
 
 
 def attend(queries: Doubles, keys: Doubles, values: Doubles, positions: npt.NDArray[np.int32], scale: float) -> Doubles:
-    """Attention of tokens (n, n_heads, size) at `positions` of one sequence to its keys (n_positions, n_kv_heads, size).
+    """Attention of one sequence's tokens (n, n_heads, size) at `positions` to its keys (n_positions, n_kv_heads, size).
 
     Returns (n, n_heads, value size).
     """
@@ -85,4 +87,5 @@ def attend(queries: Doubles, keys: Doubles, values: Doubles, positions: npt.NDAr
     scores[np.broadcast_to(np.arange(len(keys)) > positions[:, None, None], scores.shape)] = -np.inf
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
-    return np.einsum("nhp,phd->nhd", weights, spread_values)
+    result: Doubles = np.einsum("nhp,phd->nhd", weights, spread_values)
+    return result

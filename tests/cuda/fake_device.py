@@ -48,6 +48,10 @@ class Graph:
             each(stream)
 
 
+def _zeros(n: int) -> npt.NDArray[np.uint8]:
+    return np.zeros(n, np.uint8)
+
+
 @dataclass
 class FakeDevice:
     """What was launched, in order."""
@@ -67,17 +71,17 @@ class FakeDevice:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the real one."""
-        zeros: Callable[[int], npt.NDArray[np.uint8]] = lambda n: np.zeros(n, np.uint8)
         for name, function in {
             "launching": self._launching,
             "captured": self._captured,
             "multiplying": lambda *_: lambda stream: None,
-            "allocate": lambda n: Memory(zeros(n)),
+            "allocate": lambda n: Memory(_zeros(n)),
             "upload": lambda data: Memory(np.ascontiguousarray(data).view(np.uint8).reshape(-1)),
-            "pinned": zeros,
+            "pinned": _zeros,
             "copy_to_device": lambda *_: None,
             "copy_to_host": lambda *_: None,
             "new_stream": Stream,
-            "run_now": self.launched.extend,
+            "run_now": lambda *launches: self.launched.extend(launches),
+            "settle": lambda: None,
         }.items():
             monkeypatch.setattr(device, name, function)

@@ -1,6 +1,7 @@
 """What changes from step to step: written into pinned memory, copied to addresses that never change."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class StepInputs:
         step: Step,
         tiles: npt.NDArray[np.int32],
         embedding: npt.NDArray[np.float32],
-        stream: device.Stream,
+        stream: Any,
     ) -> None:
         """Begin to copy a step's inputs; the step before has to be over."""
         n = len(step.tokens)

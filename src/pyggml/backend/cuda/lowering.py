@@ -14,6 +14,7 @@ from pyggml.backend.cuda.weights import cuda_weight
 from pyggml_cuda import attention, device, rope, rows
 from pyggml_cuda.attention import AttentionShape
 from pyggml_cuda.convert import Source
+from pyggml_cuda.launch import Launch
 from pyggml_cuda.matmul import MAX_MATRICES
 
 
@@ -72,9 +73,7 @@ class Lowering:
         self._values.set_floats(value, buffer)
         return buffer
 
-    def _launch(
-        self, reads: Sequence[Buffer], writes: Sequence[Buffer], build: Callable[[Addresses], device.Launch]
-    ) -> None:
+    def _launch(self, reads: Sequence[Buffer], writes: Sequence[Buffer], build: Callable[[Addresses], Launch]) -> None:
         self.operations.append(Operation(tuple(reads), tuple(writes), lambda at: device.launching(build(at))))
 
     def _embed(self, node: g.Embed) -> None:
