@@ -302,6 +302,7 @@ def check_attention(case: Case) -> None:
         "Splits", c.n_heads * c.value_size, sums.data.ptr, states.data.ptr, dp.data.ptr, 0.0, c.value_size,
         shape.n_splits, attention.SPLIT_SIZE,
     )  # fmt: skip
+    merged = cupy.zeros((n, c.n_heads * c.value_size), cupy.float32)
     run(
         rope.angles(parameters, dp.data.ptr, angles.data.ptr, n),
         rope.turn_and_store(heads, dq.data.ptr, dk.data.ptr, dv.data.ptr, angles.data.ptr, rows, page_table, n),
@@ -310,9 +311,13 @@ def check_attention(case: Case) -> None:
             (dq.data.ptr, sums.data.ptr, states.data.ptr, d_tiles.data.ptr), rows, page_table,
         ),
         convert.convert(source, FLOATS, out.activation, n),
+        convert.merge_splits(source, merged.data.ptr, n),
     )  # fmt: skip
     found = cupy.asnumpy(out.levels)[: n * c.n_heads * c.value_size * 4].view(np.float32)
     found = found.reshape(n, c.n_heads, c.value_size)
+    report(
+        "merged splits: numbers that differ", np.count_nonzero(cupy.asnumpy(merged).reshape(found.shape) != found), 0
+    )
     theta = positions[:, None].astype(np.float64) * theta_scale ** np.arange(n_pairs)
     cosines, sines = np.cos(theta), np.sin(theta)
     turned_q, turned_k = (twins.turn(each, cosines, sines, c.halves) for each in (q, k))
@@ -332,6 +337,7 @@ ATTENTION = (
     Case(12, 2, 128, 128, (0,), (1,)),
     Case(12, 2, 128, 128, (63,), (1,)),
     Case(40, 8, 128, 128, (1000,), (1,)),
+    Case(28, 4, 128, 128, (5000,), (1,)),
     Case(28, 4, 128, 128, (300, 5, 64), (1, 2, 1)),
     Case(28, 4, 128, 128, (0,), (200,)),
     Case(28, 4, 128, 128, (100, 0), (37, 150)),

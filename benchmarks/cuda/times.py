@@ -143,8 +143,11 @@ def time_others() -> Iterator[str]:
         source = convert.Source("Splits", n_heads * size, sums.data.ptr, states.data.ptr, positions.data.ptr, 0.0, size,
                                 shape.n_splits, attention.SPLIT_SIZE)  # fmt: skip
         merge = device.launching(convert.convert(source, form, out.activation, n))
-        yield (f"attention 28/4 heads, {n} tokens at {depth}: {seconds([action] * 10) * 1e6:.1f} us,"
-               f" merge {seconds([merge] * 10) * 1e6:.1f} us")  # fmt: skip
+        floats = cupy.zeros((n, n_heads * size), cupy.float32)
+        alone = device.launching(convert.merge_splits(source, floats.data.ptr, n))
+        name = f"attention 28/4 heads, {n} tokens at {depth}"
+        times = [f"{seconds([each] * 10) * 1e6:.1f} us" for each in (action, merge, alone)]
+        yield f"{name}: {times[0]}, merged into a form {times[1]}, merged {times[2]}"
 
 
 if __name__ == "__main__":

@@ -13,9 +13,12 @@ from pyggml.backend.cuda.products import multiply
 from pyggml.backend.cuda.weights import cuda_weight
 from pyggml_cuda import attention, device, rope, rows
 from pyggml_cuda.attention import AttentionShape
-from pyggml_cuda.convert import Source
+from pyggml_cuda.convert import Source, merge_splits
 from pyggml_cuda.launch import Launch
 from pyggml_cuda.matmul import MAX_MATRICES
+
+#: Splits that are merged on the way into a product's form.
+_FEW_SPLITS = 8
 
 
 class Lowering:
@@ -162,8 +165,15 @@ class Lowering:
         )
         columns = node.output.n_columns
         merge = (self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE)
-        pending = Pending((sums, states), lambda at: Source("Splits", columns, at(sums), at(states), *merge))
-        self._values.set_pending(node.output, pending)
+
+        def source(at: Addresses) -> Source:
+            return Source("Splits", columns, at(sums), at(states), *merge)
+
+        if cut.n_splits <= _FEW_SPLITS:
+            self._values.set_pending(node.output, Pending((sums, states), source))
+            return
+        out = self._float_buffer(node.output)
+        self._launch((sums, states), (out,), lambda at: merge_splits(source(at), at(out), n))
 
     def _add(self, node: g.Add) -> None:
         n = self._n(node.output)
