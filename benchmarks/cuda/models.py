@@ -5,7 +5,7 @@ python -m benchmarks.cuda.models 14B-Q3_K_M     # one model's speeds
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -254,9 +254,9 @@ def _nmse(found: npt.NDArray[np.floating], exact: npt.NDArray[np.floating]) -> f
     return float(((found.astype(np.float64) - exact) ** 2).sum() / (exact.astype(np.float64) ** 2).sum())
 
 
-def main() -> None:
-    """Print it all."""
-    names = sys.argv[1:] or ["small", "14B-Q3_K_M", "14B-Q4_K_M", "7B-Q4_K_M", "1.5B-Q8_0"]
+def main(names: Sequence[str]) -> None:
+    """Print it all, or what is named: "small", a file, a size and a mixture."""
+    names = names or ["small", "14B-Q3_K_M", "14B-Q4_K_M", "7B-Q4_K_M", "1.5B-Q8_0"]
     small = [name for name in names if name == "small" or name.endswith(".gguf")]
     for name in names:
         random_matrix.cache_clear()
@@ -269,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

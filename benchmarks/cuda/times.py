@@ -150,7 +150,12 @@ def time_others() -> Iterator[str]:
         yield f"{name}: {times[0]}, merged into a form {times[1]}, merged {times[2]}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print it all."""
     for line in (*time_products(), *time_others(), *(time_shapes() if "--shapes" in sys.argv else ())):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from pyggml.backend.graph import Graph
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml.errors import ModelError, UsageError
 from pyggml_cuda.cache import CacheRows
+from pyggml_cuda.device import unavailable
 from pyggml_kernels.formats import format_named
 from pyggml_reference import quants
 from tests.cuda.fake_device import FakeDevice
@@ -135,6 +136,29 @@ def test_what_a_gpu_cannot_do_is_refused(device: FakeDevice) -> None:
         backend.cache(CacheShape(1, 1, 64, 40, 1, 64, "f16", "f16"))
     with pytest.raises(ModelError, match="a matrix in F16 has 12 columns; on a GPU they have to be a multiple of 8"):
         backend.matrix(np.zeros(24, np.uint8), format_named("F16").type_id, 1, 12)
+
+
+def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(n_bytes: int) -> None:
+        raise MemoryError(f"out of memory allocating {n_bytes} bytes")
+
+    monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
+    with pytest.raises(ModelError, match=r"memory is full: no room for a matrix of 16 x 256 in Q8_0 .* use -ngl 0"):
+        CUDABackend(1, 1).matrix(np.zeros(16 * 8 * 34, np.uint8), 8, 16, 256)
+
+
+@pytest.mark.parametrize(
+    ("n_devices", "capability", "reason"),
+    [(0, (9, 0), "finds no GPU"), (1, (7, 5), "has compute capability 7.5; 8.0 is the least"), (1, (9, 0), None)],
+)
+def test_a_gpu_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, n_devices: int, capability: tuple[int, int], reason: str | None
+) -> None:
+    monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: n_devices)
+    monkeypatch.setattr("pyggml_cuda.device.compute_capability", lambda: capability)
+    found = unavailable()
+    assert (found is None) == (reason is None)
+    assert reason is None or reason in str(found)
 
 
 def test_what_lies_elsewhere_is_refused(device: FakeDevice) -> None:

@@ -86,39 +86,29 @@ struct Splits {
         states = a.second + first * 2;
         n_used = min(a.positions[token] / a.split_size + 1, n_splits);
     }
-    // N columns that follow each other, of one head.
-    template <int N>
-    __device__ void merge(int column, float (&values)[N]) const {
-        const int head = column / value_size;
-        const float2* state = reinterpret_cast<const float2*>(states) + head * n_splits;
-        const float* sum = sums + static_cast<int64_t>(head) * n_splits * value_size + column % value_size;
+    __device__ const float2* head_states(int head) const {
+        return reinterpret_cast<const float2*>(states) + static_cast<int64_t>(head) * n_splits;
+    }
+    __device__ const float* head_sums(int head) const {
+        return sums + static_cast<int64_t>(head) * n_splits * value_size;
+    }
+    __device__ void load(int column, float (&values)[8]) const {
+        const float2* state = head_states(column / value_size);
+        const float* sum = head_sums(column / value_size) + column % value_size;
         SoftmaxState so_far = no_position();
 #pragma unroll
         for (float& value : values) value = 0;
-        // Loads of some splits go together; behind the last split they are repeated.
-        constexpr int TOGETHER = N == 1 ? 16 : 8;
-        for (int first = 0; first < n_used; first += TOGETHER) {
-            float2 of_parts[TOGETHER];
-            float parts[TOGETHER][N];
+        for (int split = 0; split < n_used; ++split) {
+            const float2 of_part = state[split];
+            const Shares share = shares(so_far.highest, of_part.x);
+            float part[8];
+            load_8(sum + split * value_size, part);
+            so_far.highest = fmaxf(so_far.highest, of_part.x);
+            so_far.weight = fold(so_far.weight, of_part.y, share);
 #pragma unroll
-            for (int i = 0; i < TOGETHER; ++i) {
-                const int split = min(first + i, n_used - 1);
-                of_parts[i] = state[split];
-                if constexpr (N == 8) load_8(sum + split * value_size, parts[i]);
-                else parts[i][0] = sum[split * value_size];
-            }
-#pragma unroll
-            for (int i = 0; i < TOGETHER; ++i) {
-                if (first + i >= n_used) break;
-                const Shares share = shares(so_far.highest, of_parts[i].x);
-                so_far.highest = fmaxf(so_far.highest, of_parts[i].x);
-                so_far.weight = fold(so_far.weight, of_parts[i].y, share);
-#pragma unroll
-                for (int k = 0; k < N; ++k) values[k] = fold(values[k], parts[i][k], share);
-            }
+            for (int i = 0; i < 8; ++i) values[i] = fold(values[i], part[i], share);
         }
 #pragma unroll
         for (float& value : values) value /= so_far.weight;
     }
-    __device__ void load(int column, float (&values)[8]) const { merge(column, values); }
 };

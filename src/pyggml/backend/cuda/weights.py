@@ -47,7 +47,17 @@ class HostTable:
 
 
 def place_matrix(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int) -> CUDAWeight:
-    """The matrix in the layout of its format; ModelError for rows that kernels cannot read."""
+    """The matrix in the layout of its format; ModelError for rows that kernels cannot read, and if memory is full."""
+    try:
+        return _place(data, form, n_rows, n_columns)
+    except MemoryError as error:
+        raise ModelError(
+            f"the GPU's memory is full: no room for a matrix of {n_rows} x {n_columns} in {form.name} ({error}); use"
+            " -ngl 0, or a smaller file"
+        ) from error
+
+
+def _place(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int) -> CUDAWeight:
     placed = device_format(form)
     if isinstance(placed, RowFormat):
         if n_columns * placed.number_bytes % _LOAD_BYTES:
