@@ -1,1 +1,1 @@
-"""CUDA kernels of pyggml and their CuPy launchers. Empty until the CUDA backend lands; never imported without a GPU."""
+"""CUDA kernels of pyggml and their launchers. Only `device` and `cache_store` import CuPy."""

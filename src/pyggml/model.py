@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.cpu import CPUBackend, on_kernel_compilation
+from pyggml.backend.cpu import on_kernel_compilation
 from pyggml.chat import ChatTemplate, Message
 from pyggml.engine import Engine, Event, GenerationOptions, Part, Session
 from pyggml.errors import ContextError, UsageError
 from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of, load_weights
+from pyggml.placement import place
 from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml_kernels.formats import OwnFormat
@@ -192,7 +192,8 @@ def load(
     n_sequences: contexts that can be advanced in one step.
     n_batch, n_ubatch: the prompt is evaluated in batches of the smaller of the two.
     n_threads: None for all cores this process may use.
-    n_gpu_layers: layers to place on a GPU; there is no GPU backend yet, so anything but 0 is a RuntimeWarning.
+    n_gpu_layers: more than the model has layers, or -1, places all of them and the output on a GPU, 0 none; a number
+        between, and a machine without a usable GPU, is a RuntimeWarning.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
@@ -206,8 +207,6 @@ def load(
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
-    if n_gpu_layers:
-        warnings.warn("no GPU backend is available: all layers run on the CPU", RuntimeWarning, stacklevel=2)
     if on_compile:
         on_kernel_compilation(on_compile)
     file = GGUFFile.open(path)
@@ -217,17 +216,19 @@ def load(
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
     known = Formats.of(formats).for_file(file).by_number
-    backend = CPUBackend(n_threads, n_batch, n_sequences, known)
+    placement = place(
+        n_gpu_layers, config.n_layers, formats=known, n_threads=n_threads, n_batch=n_batch, n_sequences=n_sequences
+    )
     engine = Engine(
         config,
-        load_weights(file, config, backend, known),
-        backend,
+        load_weights(file, config, placement.backend, known),
+        placement.backend,
         n_ctx=n_ctx,
         n_cache=max(n_ctx, n_cache or n_ctx * n_sequences),
         n_batch=n_batch,
         cache_formats=(cache_type_k, cache_type_v),
     )
-    return Model(file, tokenizer, config, engine, backend.n_threads)
+    return Model(file, tokenizer, config, engine, placement.n_threads)
 
 
 def _check_options(

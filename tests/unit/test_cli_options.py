@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -256,7 +257,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run_fake(
-        monkeypatch, FakeModel("x"), *shlex.split("-ngl all -c 5000 -tb 3 -fa on --no-warmup --jinja --simple-io")
+        monkeypatch, FakeModel("x"), *shlex.split("-ngl 0 -c 5000 -tb 3 -fa on --no-warmup --jinja --simple-io")
     )
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
@@ -265,10 +266,24 @@ def test_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
         "pyggml: warning: --jinja has no effect: chat templates are always jinja",
         "pyggml: warning: --warmup has no effect: there is no empty run beforehand",
         "pyggml: warning: --simple-io has no effect: input and output are always simple when they are no terminal",
-        "pyggml: warning: no usable GPU: -ngl all is left aside, all layers run on the CPU",
         "pyggml: warning: -c 5000 is more than the 4096 tokens that the model was trained with",
     ]
     assert run_fake(monkeypatch, FakeModel("x"), "-ngl", "0").stderr == ""
+
+
+@pytest.mark.parametrize(("choice", "n"), [("0", 0), ("20", 20), ("all", -1), ("auto", 0)])
+def test_layers_for_the_gpu_and_what_loading_says_of_them(monkeypatch: pytest.MonkeyPatch, choice: str, n: int) -> None:
+    model = FakeModel("x")
+    load = model.load
+
+    def load_and_warn(*arguments: Any, **options: Any) -> Any:
+        warnings.warn("all layers run on the CPU", RuntimeWarning, stacklevel=1)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(model, "load", load_and_warn)
+    result = run_fake(monkeypatch, model, "-ngl", choice)
+    assert model.load_arguments["n_gpu_layers"] == n
+    assert result.stderr == "pyggml: warning: all layers run on the CPU\n"
 
 
 def test_the_file_recommends_and_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:

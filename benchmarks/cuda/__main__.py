@@ -1,0 +1,14 @@
+"""Everything there is to measure of the CUDA backend: exactness of the kernels, their speeds, whole models.
+
+python -m benchmarks.cuda    # on a machine with a GPU; a few minutes
+"""
+
+import sys
+
+from benchmarks.cuda import kernels, models, times
+
+if __name__ == "__main__":
+    kernels.check_all()
+    times.main()
+    models.main([])
+    sys.exit(bool(kernels.failures))

@@ -1,0 +1,362 @@
+"""Every CUDA kernel beside its twin in NumPy: how far it is off.
+
+python -m benchmarks.cuda.kernels
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import cupy
+import numpy as np
+import numpy.typing as npt
+from cupy.cuda import Stream
+
+from pyggml_cuda import attention, cache, convert, device, layout, matmul, pack, rope
+from pyggml_cuda.formats import FLOATS, Form, TileFormat, device_format, quantized_form
+from pyggml_cuda.launch import Launch
+from pyggml_kernels.formats import Format, LevelFormat, format_named
+from pyggml_reference import cuda_twins as twins
+
+PACKED = ("Q4_K", "Q5_K", "Q6_K", "Q3_K", "Q2_K", "Q8_0", "Q4_0", "Q5_0")
+OTHERS = ("Q4_1", "Q5_1", "IQ4_NL", "IQ4_XS", "IQ2_XS", "IQ1_S", "MXFP4", "NVFP4", "TQ2_0")
+FLOAT_FORMATS = ("F32", "F16", "BF16")
+#: What is added to products as a bias, and twice that as an addend.
+BIAS = 2.0**-8
+RNG = np.random.default_rng(1)
+
+Bytes = npt.NDArray[np.uint8]
+Doubles = npt.NDArray[np.float64]
+failures: list[str] = []
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def report(name: str, error: float | np.integer[Any], bound: float) -> None:
+    """Print a check."""
+    good = error <= bound
+    _say(f"{'ok  ' if good else 'FAIL'} {name:60} {error:.2e} (bound {bound:.0e})")
+    if not good:
+        failures.append(name)
+
+
+def run(*launches: Launch) -> None:
+    """Launch and wait."""
+    stream = Stream.null
+    device.run([device.launching(each) for each in launches], stream)
+    stream.synchronize()
+
+
+def random_blocks(form: Format, n_rows: int, n_columns: int) -> Bytes:
+    """Rows of random blocks with scales of a usual size."""
+    n = n_rows * n_columns // form.block_size
+    blocks = np.frombuffer(RNG.bytes(n * form.block_bytes), form.layout).copy()
+    names = form.layout.names or ()
+    if form.block_size == 1:
+        numbers = (RNG.standard_normal(n) * 0.02).astype(np.float32)
+        bits = numbers.view(np.uint32) >> 16
+        encoded: dict[str, npt.NDArray[Any]] = {
+            "F32": numbers,
+            "F16": numbers.astype(np.float16),
+            "BF16": bits.astype(np.uint16),
+        }
+        return encoded[form.name].view(np.uint8).reshape(n_rows, -1)
+    for field in ("d", "dmin", "m"):
+        if field in names and form.layout[field] == np.float16:
+            blocks[field] = RNG.uniform(0.5, 1.5, n) * 2.0**-11
+    if "e" in names:
+        blocks["e"] = 118
+    if form.name == "NVFP4":
+        blocks["d"] &= 0x3F
+    return blocks.view(np.uint8).reshape(n_rows, -1)
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """Device memory for activations in a form."""
+
+    levels: Any
+    scales: Any
+    sums: Any
+    activation: matmul.Activation
+
+
+def buffers(form: Form, n: int, n_columns: int) -> Buffers:
+    """Room for `n` rows; garbage in it."""
+    strides = form.level_stride(n_columns), form.scale_stride(n_columns), form.sum_stride(n_columns)
+    sizes = [n * each + 16 for each in (strides[0], 4 * strides[1], strides[2])]
+    levels, scales, sums = (cupy.full(size, 0xA5, cupy.uint8) for size in sizes)
+    addresses = levels.data.ptr, scales.data.ptr, sums.data.ptr
+    return Buffers(levels, scales, sums, matmul.Activation(*addresses, *strides))
+
+
+def to_form(form: Form, x: Any, n_columns: int) -> Buffers:
+    """Rows of floats on the device in a form."""
+    out = buffers(form, len(x), n_columns)
+    run(convert.convert(convert.Source("Plain", n_columns, x.data.ptr), form, out.activation, len(x)))
+    return out
+
+
+def natural_columns(n: int) -> npt.NDArray[np.int64]:
+    """Where each column stands in a row of levels."""
+    k = np.arange(n)
+    within = k % 64
+    return k - within + within // 4 % 4 * 16 + within // 32 * 8 + within // 16 % 2 * 4 + within % 4
+
+
+def check_forms() -> None:
+    """Quantized activations, number for number."""
+    for block, sums, group in (("Q8_K", "WHOLE", 32), ("Q8_K", "WHOLE", 16), ("Q8_K", "FLOATS", 16),
+                               ("Q8_0", "NONE", 32), ("Q8_1", "FLOATS", 32)):  # fmt: skip
+        n_columns = 1280 if block == "Q8_K" else 1216
+        x = (RNG.standard_normal((7, n_columns)) * 10.0 ** RNG.uniform(-2, 2, (7, 1))).astype(np.float32)
+        x[3] = 0
+        form = quantized_form(block, sums, group)
+        out = to_form(form, cupy.asarray(x), n_columns)
+        expected = twins.quantize(x, block, group)
+        stride = form.level_stride(n_columns)
+        levels = cupy.asnumpy(out.levels)[: 7 * stride].view(np.int8).reshape(7, stride)[:, natural_columns(stride)]
+        wrong = np.count_nonzero(levels[:, :n_columns] != expected.levels) + np.count_nonzero(levels[:, n_columns:])
+        scales = cupy.asnumpy(out.scales).view(np.float32)[: 7 * (stride // 32)].reshape(7, -1)
+        wrong += np.count_nonzero(scales[:, : n_columns // 32] != expected.scales)
+        if sums != "NONE":
+            kind = np.int16 if sums == "WHOLE" else np.float32
+            found = cupy.asnumpy(out.sums)[: 7 * form.sum_stride(n_columns)].view(kind).reshape(7, -1)
+            wanted = expected.sums
+            if block == "Q8_K" and sums == "FLOATS":
+                wanted = wanted * np.repeat(expected.scales, 2, axis=-1)
+            wrong += np.count_nonzero(found[:, : n_columns // group] != wanted)
+        report(f"form {form.expression}: numbers that differ", wrong, 0)
+
+
+def exact_product(form: Format, data: Bytes, x: npt.NDArray[np.float32], n_columns: int) -> Doubles:
+    """In float64 on the same operands."""
+    n_rows = len(data)
+    if not isinstance(form, LevelFormat):
+        w: Doubles = form.dequantize(data).reshape(n_rows, n_columns).astype(np.float64)
+        rounded = {"F32": lambda v: v, "F16": lambda v: v.astype(np.float16), "BF16": round_bfloat}[form.name](x)
+        exact: Doubles = rounded.astype(np.float64) @ w.T
+        return exact
+    levels, scales, minimums = layout.decode(form, data, n_rows, n_columns)
+    quantized = twins.quantize(x, form.activation, form.group_size)
+    w = levels.astype(np.float64) * np.repeat(scales.astype(np.float64), form.group_size, axis=-1)
+    result: Doubles = quantized.dequantized() @ w.T
+    if form.has_minimum:
+        sums = quantized.sums.astype(np.float64)
+        if form.activation == "Q8_K":
+            sums = sums * np.repeat(quantized.scales, 32, axis=-1)[:, :: form.group_size]
+        result -= sums @ minimums.astype(np.float64).T
+    return result
+
+
+def round_bfloat(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """To the nearest bfloat."""
+    bits = x.view(np.uint32)
+    return ((bits + (0x7FFF + (bits >> 16 & 1))) & 0xFFFF0000).view(np.float32)
+
+
+def place(form: Format, data: Bytes, n_rows: int, n_columns: int) -> Any:
+    """A matrix on the device, packed."""
+    layout_form = device_format(form)
+    if not isinstance(layout_form, TileFormat):
+        return cupy.asarray(data.reshape(-1))
+    if not layout_form.packed_on_device and isinstance(form, LevelFormat):
+        return cupy.asarray(layout.decoded_tiles(form, data.reshape(-1), n_rows, n_columns).reshape(-1))
+    out = cupy.full(pack.packed_bytes(layout_form, n_rows, n_columns), 0xA5, cupy.uint8)
+    source = cupy.asarray(data.reshape(-1))
+    run(pack.pack(layout_form, form.block_size, source.data.ptr, out.data.ptr, n_rows, n_columns))
+    if isinstance(form, LevelFormat):
+        check_pack(form, layout_form, data, out, n_rows, n_columns)
+    return out
+
+
+PLANES = {"Q4_K": (4, 0), "Q5_K": (4, 1), "Q6_K": (4, 2), "Q3_K": (2, 1), "Q2_K": (2, 0), "Q8_0": (8, 0),
+          "Q4_0": (4, 0), "Q5_0": (4, 1)}  # fmt: skip
+
+
+def check_pack(form: LevelFormat, tiles: TileFormat, data: Bytes, out: Any, n_rows: int, n_columns: int) -> None:
+    """The planes of tiles, byte for byte."""
+    levels, _, _ = layout.decode(form, data, n_rows, n_columns)
+    rows, columns = -(-n_rows // 16) * 16, -(-n_columns // 256) * 256
+    planes = layout.level_planes(layout.padded(levels, rows, columns).astype(np.int8), *PLANES[form.name])
+    found = cupy.asnumpy(out).reshape(*planes.shape[:2], tiles.tile_bytes)[..., : planes.shape[-1]]
+    report(f"pack {form.name}: bytes that differ", np.count_nonzero(found != planes), 0)
+
+
+def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, segments: int = 1) -> Any:
+    """x times a matrix, on the device, with a bias of ones and an addend of twos."""
+    chosen = device_format(form)
+    activation = to_form(chosen.form, x, n_columns)
+    outs = [cupy.full((len(x), n_rows), cupy.nan, cupy.float32) for _ in range(segments)]
+    bias, addend = cupy.full(n_rows, BIAS, cupy.float32), cupy.full((len(x), n_rows), 2 * BIAS, cupy.float32)
+    matrices = [matmul.Matrix(weights.data.ptr, n_rows, out.data.ptr, bias.data.ptr, addend.data.ptr) for out in outs]
+    if isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
+        run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns))
+    else:
+        device.multiplying(
+            weights.data.ptr, activation.levels.data.ptr, outs[0].data.ptr, chosen.number_bytes,
+            form.name == "BF16", n_rows, n_columns, len(x),
+        )(Stream.null)  # fmt: skip
+        run(matmul.finish(outs[0].data.ptr, bias.data.ptr, addend.data.ptr, n_rows, outs[0].size))
+    report("matrices side by side: results that differ", sum(int((out != outs[0]).sum()) for out in outs), 0)
+    return cupy.asnumpy(outs[0])
+
+
+def check_products() -> None:
+    """Products against float64, and the same bits in every batch."""
+    for name in (*PACKED, *OTHERS, *FLOAT_FORMATS):
+        form = format_named(name)
+        n_rows, n_columns = 165, (1280 if form.block_size in (1, 256) else 1216)
+        data = random_blocks(form, n_rows, n_columns)
+        weights = place(form, data, n_rows, n_columns)
+        x = RNG.standard_normal((131, n_columns)).astype(np.float32)
+        exact = exact_product(form, data, x, n_columns)
+        on_device = cupy.asarray(x)
+        results = {}
+        for n in (1, 2, 5, 8, 9, 20, 64, 131):
+            results[n] = product(form, weights, on_device[:n], n_rows, n_columns, 3 if n < 9 else 1)
+            error = np.linalg.norm(results[n] - 3 * BIAS - exact[:n]) / np.linalg.norm(exact[:n])
+            bound = 1e-6 if n < 9 or isinstance(form, LevelFormat) else 1e-3
+            report(f"product {name} {n} tokens", float(error), bound)
+        if isinstance(form, LevelFormat):
+            wrong = sum(np.count_nonzero(results[n] != results[131][:n]) for n in results)
+            report(f"product {name}: results that depend on the batch", wrong, 0)
+
+
+def check_sources() -> None:
+    """Norm, activation."""
+    n_columns = 1216
+    x, y = (RNG.standard_normal((9, n_columns)).astype(np.float32) * 3 for _ in range(2))
+    weight = RNG.uniform(0.5, 2, n_columns).astype(np.float32)
+    dx, dy, dw = map(cupy.asarray, (x, y, weight))
+    for source, exact in (
+        (convert.Source("RMSNorm", n_columns, dx.data.ptr, dw.data.ptr, epsilon=1e-6), twins.rms_norm(x, weight, 1e-6)),
+        (convert.Source("SwiGLU", n_columns, dx.data.ptr, dy.data.ptr), twins.swiglu(x, y)),
+    ):
+        out = buffers(FLOATS, 9, n_columns)
+        run(convert.convert(source, FLOATS, out.activation, 9))
+        found = cupy.asnumpy(out.levels)[: 9 * n_columns * 4].view(np.float32).reshape(9, n_columns)
+        report(source.kind, float(np.linalg.norm(found - exact) / np.linalg.norm(exact)), 3e-7)
+
+
+@dataclass
+class Case:
+    """A batch for attention: sequences side by side, a paged cache in a mixed order."""
+
+    n_heads: int
+    n_kv_heads: int
+    size: int
+    value_size: int
+    lengths: tuple[int, ...]
+    """positions before the batch, of each sequence"""
+    n_new: tuple[int, ...]
+    format: str = "f16"
+    halves: bool = True
+    page_size: int = 64
+
+
+def check_attention(case: Case) -> None:
+    """Rope, the cache's writes and attention, for tokens that follow what is in the cache."""
+    c = case
+    group, n = c.n_heads // c.n_kv_heads, sum(c.n_new)
+    n_pages_each = -(-max(a + b for a, b in zip(c.lengths, c.n_new, strict=True)) // c.page_size)
+    n_sequences = len(c.lengths)
+    table = RNG.permutation(n_sequences * n_pages_each).reshape(n_sequences, -1).astype(np.int32)
+    sequences = np.repeat(np.arange(n_sequences), c.n_new).astype(np.int32)
+    positions = np.concatenate([np.arange(a, a + b) for a, b in zip(c.lengths, c.n_new, strict=True)]).astype(np.int32)
+    n_pairs = c.size // 2
+    number = {"f32": np.float32, "f16": np.float16}[c.format]
+    old = [
+        (RNG.standard_normal((length, c.n_kv_heads, c.size)).astype(number),
+         RNG.standard_normal((length, c.n_kv_heads, c.value_size)).astype(number)) for length in c.lengths
+    ]  # fmt: skip
+    key_cache = np.zeros((table.size, c.n_kv_heads, c.page_size, c.size), number)
+    value_cache = np.zeros((table.size, c.n_kv_heads, c.page_size, c.value_size), number)
+    for sequence, (keys, values) in enumerate(old):
+        at = np.arange(len(keys))
+        index = table[sequence][at // c.page_size], slice(None), at % c.page_size
+        key_cache[index], value_cache[index] = keys, values
+    q = RNG.standard_normal((n, c.n_heads, c.size)).astype(np.float32) * 2
+    k = RNG.standard_normal((n, c.n_kv_heads, c.size)).astype(np.float32)
+    v = RNG.standard_normal((n, c.n_kv_heads, c.value_size)).astype(np.float32)
+    dq, dk, dv, dkc, dvc, dp, ds, dt = map(cupy.asarray, (q, k, v, key_cache, value_cache, positions, sequences, table))
+    factors = cupy.ones(n_pairs, cupy.float32)
+    angles = cupy.zeros((n, 2, n_pairs), cupy.float32)
+    theta_scale = float(np.float32(10000.0 ** (-1 / n_pairs)))
+    parameters = rope.Angles(n_pairs, factors.data.ptr, theta_scale, 1.0, 0.0, 1.0, 0.0, 0.0)
+    key_rows, value_rows = (
+        cache.CacheRows(c.format, each.data.ptr, each.strides[0], each.strides[2], c.page_size) for each in (dkc, dvc)
+    )
+    rows = key_rows, value_rows
+    page_table = cache.PageTable(dt.data.ptr, dp.data.ptr, ds.data.ptr, table.shape[1])
+    heads = rope.Heads(c.n_heads, c.n_kv_heads, c.size, c.value_size, n_pairs, c.halves)
+    shape, tiles = attention.cut(sequences, int(positions.max()) + 1, group)
+    d_tiles = cupy.asarray(tiles)
+    sums = cupy.full((n, c.n_heads, shape.n_splits, c.value_size), cupy.nan, cupy.float32)
+    states = cupy.full((n, c.n_heads, shape.n_splits, 2), cupy.nan, cupy.float32)
+    out = buffers(FLOATS, n, c.n_heads * c.value_size)
+    source = convert.Source(
+        "Splits", c.n_heads * c.value_size, sums.data.ptr, states.data.ptr, dp.data.ptr, 0.0, c.value_size,
+        shape.n_splits, attention.SPLIT_SIZE,
+    )  # fmt: skip
+    merged = cupy.zeros((n, c.n_heads * c.value_size), cupy.float32)
+    run(
+        rope.angles(parameters, dp.data.ptr, angles.data.ptr, n),
+        rope.turn_and_store(heads, dq.data.ptr, dk.data.ptr, dv.data.ptr, angles.data.ptr, rows, page_table, n),
+        attention.attend(
+            shape, c.n_heads, c.n_kv_heads, (c.size, c.value_size), c.size**-0.5,
+            (dq.data.ptr, sums.data.ptr, states.data.ptr, d_tiles.data.ptr), rows, page_table,
+        ),
+        convert.convert(source, FLOATS, out.activation, n),
+        convert.merge_splits(source, merged.data.ptr, n),
+    )  # fmt: skip
+    found = cupy.asnumpy(out.levels)[: n * c.n_heads * c.value_size * 4].view(np.float32)
+    found = found.reshape(n, c.n_heads, c.value_size)
+    report(
+        "merged splits: numbers that differ", np.count_nonzero(cupy.asnumpy(merged).reshape(found.shape) != found), 0
+    )
+    theta = positions[:, None].astype(np.float64) * theta_scale ** np.arange(n_pairs)
+    cosines, sines = np.cos(theta), np.sin(theta)
+    turned_q, turned_k = (twins.turn(each, cosines, sines, c.halves) for each in (q, k))
+    error = np.linalg.norm(cupy.asnumpy(dq) - turned_q) / np.linalg.norm(turned_q)
+    name = f"{c.format} {c.n_heads}/{c.n_kv_heads} heads of {c.size}, {c.lengths} + {c.n_new}"
+    report(f"rope {name}", float(error), 1e-4)
+    exact = np.zeros(found.shape)
+    for sequence, (keys, values) in enumerate(old):
+        own = sequences == sequence
+        all_keys = np.concatenate([keys.astype(np.float64), turned_k[own].astype(number).astype(np.float64)])
+        all_values = np.concatenate([values.astype(np.float64), v[own].astype(number).astype(np.float64)])
+        exact[own] = twins.attend(turned_q[own], all_keys, all_values, positions[own], c.size**-0.5)
+    report(f"attention NMSE {name}", float(((found - exact) ** 2).sum() / (exact**2).sum()), 1e-7)
+
+
+ATTENTION = (
+    Case(12, 2, 128, 128, (0,), (1,)),
+    Case(12, 2, 128, 128, (63,), (1,)),
+    Case(40, 8, 128, 128, (1000,), (1,)),
+    Case(28, 4, 128, 128, (5000,), (1,)),
+    Case(28, 4, 128, 128, (300, 5, 64), (1, 2, 1)),
+    Case(28, 4, 128, 128, (0,), (200,)),
+    Case(28, 4, 128, 128, (100, 0), (37, 150)),
+    Case(4, 2, 16, 16, (70,), (9,), halves=False, page_size=4),
+    Case(4, 2, 16, 16, (70,), (1,), halves=False, page_size=4),
+    Case(32, 1, 64, 32, (70,), (3,), "f16"),
+)
+
+
+def check_all() -> None:
+    """Every check; `failures` then names those that failed."""
+    check_forms()
+    check_products()
+    check_sources()
+    for case in ATTENTION:
+        check_attention(case)
+    report(f"{len(failures)} checks failed", len(failures), 0)
+
+
+if __name__ == "__main__":
+    check_all()
+    sys.exit(bool(failures))

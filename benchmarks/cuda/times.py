@@ -1,0 +1,161 @@
+"""How fast the CUDA kernels are, in the shapes of a 14B and a 7B decoder, each in a graph of many calls.
+
+python -m benchmarks.cuda.times             # products by format and batch, norms, attention
+python -m benchmarks.cuda.times --shapes    # the shapes of blocks for prompts, too
+"""
+
+import sys
+from collections.abc import Iterator
+from statistics import median
+
+import cupy
+import numpy as np
+from cupy.cuda import Stream
+
+from benchmarks.cuda.kernels import PACKED, buffers
+from pyggml_cuda import attention, cache, convert, device, matmul, pack
+from pyggml_cuda.formats import TileFormat, device_format, quantized_form
+from pyggml_kernels.formats import format_named
+
+#: What a copy within the memory of an H200 reads and writes a second.
+COPY_RATE = 4.3e12
+
+
+def seconds(actions: list[device.Action], repeat: int = 15) -> float:
+    """The median time of one of the actions, all of them in a graph."""
+    stream = Stream(non_blocking=True)
+    device.run(actions, stream)
+    stream.synchronize()
+    graph = device.captured(actions, stream)
+    times = []
+    for _ in range(repeat):
+        start, end = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record(stream)
+        graph.launch(stream)
+        end.record(stream)
+        end.synchronize()
+        times.append(cupy.cuda.get_elapsed_time(start, end) / 1e3)
+    return float(median(times)) / len(actions)
+
+
+def copy_rate() -> float:
+    """Bytes read and written a second by a large copy."""
+    a, b = cupy.zeros(1 << 31, cupy.uint8), cupy.zeros(1 << 31, cupy.uint8)
+    return float(2 * a.nbytes) / seconds([lambda stream: b.data.copy_from_device_async(a.data, a.nbytes, stream)] * 3)
+
+
+def time_products() -> Iterator[str]:
+    """Speeds of products with weights that do not fit into the cache."""
+    yield f"copy: {copy_rate() / 1e12:.2f} TB/s"
+    for name in (*PACKED, "IQ4_XS", "F16"):
+        form = format_named(name)
+        chosen = device_format(form)
+        for n_rows, n_columns in ((5120, 5120), (13824, 5120), (5120, 13824), (1024, 5120)):
+            if isinstance(chosen, TileFormat):
+                n_bytes = pack.packed_bytes(chosen, n_rows, n_columns)
+            else:
+                n_bytes = n_rows * n_columns * chosen.number_bytes
+            copies = max(2, min(40, int(600e6 // n_bytes)))
+            pool = cupy.random.randint(0, 60, n_bytes * copies, dtype=cupy.uint8)
+            line = f"{name:7} {n_rows:6} x {n_columns:6}"
+            for n in (1, 8, 16, 64, 512) if n_rows != 1024 else (1,):
+                if n > 8 and not isinstance(chosen, TileFormat):
+                    continue
+                x = buffers(chosen.form, n, n_columns)
+                x.levels[:] = cupy.random.randint(0, 255, x.levels.size, dtype=cupy.uint8)
+                x.scales[:] = 0
+                out = cupy.empty((n, n_rows), cupy.float32)
+                actions = [
+                    device.launching(
+                        matmul.multiply(
+                            chosen, [matmul.Matrix(pool.data.ptr + i * n_bytes, n_rows, out.data.ptr)],
+                            x.activation, n, n_columns,
+                        )
+                    )
+                    for i in range(copies if n <= 64 else 3)
+                ]  # fmt: skip
+                time = seconds(actions)
+                speed = (
+                    f"{n_bytes / time / COPY_RATE:4.0%}"
+                    if n <= 8
+                    else f"{2 * n_rows * n_columns * n / time / 1e12:4.0f} T"
+                )
+                line += f" | {n} {time * 1e6:7.1f} us {speed}"
+            yield line
+            del pool
+
+
+def time_shapes() -> Iterator[str]:
+    """Speeds of the shapes of blocks for many tokens."""
+    for name in ("Q3_K", "Q4_K", "Q6_K", "Q8_0"):
+        chosen = device_format(format_named(name))
+        for n_rows, n_columns in ((5120, 5120), (13824, 5120), (5120, 13824)):
+            if not isinstance(chosen, TileFormat):
+                continue
+            n_bytes = pack.packed_bytes(chosen, n_rows, n_columns)
+            pool = cupy.random.randint(0, 60, n_bytes, dtype=cupy.uint8)
+            for n in (64, 512):
+                x, out = buffers(chosen.form, n, n_columns), cupy.empty((n, n_rows), cupy.float32)
+                line = f"{name} {n_rows} x {n_columns}, {n} tokens:"
+                for shape in ((64, 8), (64, 4), (32, 8), (32, 4)):
+                    launch = matmul.multiply(
+                        chosen, [matmul.Matrix(pool.data.ptr, n_rows, out.data.ptr)], x.activation, n, n_columns,
+                        matmul.BlockShape(*shape),
+                    )  # fmt: skip
+                    time = seconds([device.launching(launch)] * 3, 7)
+                    line += f" {shape} {time * 1e6:.1f} us {2 * n_rows * n_columns * n / time / 1e12:.0f} T;"
+                yield line
+
+
+def time_others() -> Iterator[str]:
+    """Times of the small operations of a 14B and of a 7B decoder, and of attention at depths."""
+    for n in (1, 512):
+        for n_columns in (5120, 13824):
+            x, w = cupy.ones((n, n_columns), cupy.float32), cupy.ones(n_columns, cupy.float32)
+            form = quantized_form("Q8_K", "WHOLE", 32)
+            out = buffers(form, n, n_columns)
+            for kind, second in (("RMSNorm", w), ("SwiGLU", x)):
+                source = convert.Source(kind, n_columns, x.data.ptr, second.data.ptr)
+                action = device.launching(convert.convert(source, form, out.activation, n))
+                yield f"{kind} + quantize, {n} x {n_columns}: {seconds([action] * 20) * 1e6:.1f} us"
+    for n, depth in ((1, 100), (1, 2000), (1, 8192), (1, 32000), (512, 512), (2048, 2048)):
+        n_heads, n_kv_heads, size = 28, 4, 128
+        n_pages = -(-depth // 64)
+        keys = cupy.zeros((n_pages, n_kv_heads, 64, size), cupy.float16)
+        positions = cupy.arange(depth - n, depth, dtype=cupy.int32)
+        sequences = cupy.zeros(n, cupy.int32)
+        table = cupy.arange(n_pages, dtype=cupy.int32)
+        shape, tiles = attention.cut(np.zeros(n, np.int32), depth, n_heads // n_kv_heads)
+        d_tiles = cupy.asarray(tiles)
+        q = cupy.ones((n, n_heads, size), cupy.float32)
+        sums = cupy.zeros((n, n_heads, shape.n_splits, size), cupy.float32)
+        states = cupy.zeros((n, n_heads, shape.n_splits, 2), cupy.float32)
+        rows = cache.CacheRows("f16", keys.data.ptr, keys.strides[0], keys.strides[2], 64)
+        page_table = cache.PageTable(table.data.ptr, positions.data.ptr, sequences.data.ptr, n_pages)
+        action = device.launching(
+            attention.attend(
+                shape, n_heads, n_kv_heads, (size, size), 0.1,
+                (q.data.ptr, sums.data.ptr, states.data.ptr, d_tiles.data.ptr), (rows, rows), page_table,
+            )
+        )  # fmt: skip
+        form = quantized_form("Q8_K", "WHOLE", 32)
+        out = buffers(form, n, n_heads * size)
+        source = convert.Source("Splits", n_heads * size, sums.data.ptr, states.data.ptr, positions.data.ptr, 0.0, size,
+                                shape.n_splits, attention.SPLIT_SIZE)  # fmt: skip
+        merge = device.launching(convert.convert(source, form, out.activation, n))
+        floats = cupy.zeros((n, n_heads * size), cupy.float32)
+        alone = device.launching(convert.merge_splits(source, floats.data.ptr, n))
+        name = f"attention 28/4 heads, {n} tokens at {depth}"
+        times = [f"{seconds([each] * 10) * 1e6:.1f} us" for each in (action, merge, alone)]
+        yield f"{name}: {times[0]}, merged into a form {times[1]}, merged {times[2]}"
+
+
+def main() -> None:
+    """Print it all."""
+    for line in (*time_products(), *time_others(), *(time_shapes() if "--shapes" in sys.argv else ())):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The GPU itself, through CuPy: compiled kernels, launches, graphs."""
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import cupy
+import numpy as np
+import numpy.typing as npt
+from cupy.cuda import Graph, Stream, driver
+
+from pyggml_cuda.launch import KernelName, Launch
+from pyggml_cuda.sources import program
+
+# Kernels compile for 7.5, too, but take more shared memory than it has.
+_LEAST_CAPABILITY = (8, 0)
+_TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
+_PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
+
+#: Something that a stream is to do.
+Action = Callable[[Stream], None]
+
+
+@cache
+def _compiled(kernel: KernelName) -> "cupy.RawKernel":
+    module = cupy.RawModule(
+        code=program(kernel.file, kernel.headers), options=("-std=c++17",), name_expressions=(kernel.expression,)
+    )
+    return module.get_function(kernel.expression)
+
+
+@cache
+def _function(kernel: KernelName, shared_bytes: int) -> int:
+    """The handle of a kernel that may take so much shared memory."""
+    compiled = _compiled(kernel)
+    if shared_bytes:
+        compiled.max_dynamic_shared_size_bytes = shared_bytes
+    return int(compiled.kernel.ptr)
+
+
+class _Attribute(ctypes.Structure):
+    """CUlaunchAttribute with a value of 4 bytes."""
+
+    _fields_ = (("id", ctypes.c_int), ("padding", ctypes.c_int), ("value", ctypes.c_int * 16))
+
+
+class _Config(ctypes.Structure):
+    """CUlaunchConfig."""
+
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared_bytes", ctypes.c_uint),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.POINTER(_Attribute)),
+        ("n_attributes", ctypes.c_uint),
+    )
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    return ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+
+
+@cache
+def compute_capability() -> tuple[int, int]:
+    """Of the current GPU, as in (9, 0)."""
+    major, minor = divmod(int(cupy.cuda.Device().compute_capability), 10)
+    return major, minor
+
+
+def launching(launch: Launch) -> Action:
+    """The launch, ready to be given to a stream; compiles the kernel.
+
+    From compute capability 9.0 on it may begin before the launch in front of it is over: see src/dependency.cuh.
+    """
+    function = ctypes.c_void_p(_function(launch.kernel, launch.shared_bytes))
+    parameters = (ctypes.c_void_p * len(launch.arguments))(*(each.ctypes.data for each in launch.arguments))
+    attribute = _Attribute(id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=(1,))
+    config = _Config(launch.grid, (launch.block, 1, 1), launch.shared_bytes)
+    config.attributes = ctypes.pointer(attribute)
+    config.n_attributes = int(compute_capability() >= (9, 0))
+    start_kernel = _driver().cuLaunchKernelEx
+
+    def start(stream: Stream) -> None:
+        config.stream = stream.ptr
+        if status := start_kernel(ctypes.byref(config), function, parameters, None):
+            raise driver.CUDADriverError(status)
+
+    start.keep = launch  # type: ignore[attr-defined]  # what the parameters point to
+    return start
+
+
+def multiplying(
+    weights: int, x: int, out: int, number_bytes: int, is_bfloat: bool, n_rows: int, n_columns: int, n_tokens: int
+) -> Action:
+    """out (n_tokens, n_rows) floats = x (n_tokens, n_columns) times the transposed weights (n_rows, n_columns), by
+    cuBLAS, both in one format of floats; sums in float32."""
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    kind = 0 if number_bytes == 4 else 14 if is_bfloat else 2  # CUDA_R_32F, CUDA_R_16BF, CUDA_R_16F
+
+    def start(stream: Stream) -> None:
+        cublas, handle = cupy.cuda.cublas, cupy.cuda.device.get_cublas_handle()
+        # CuPy gives cuBLAS the current stream.
+        with stream:
+            # Column-major: the transposed out (n_rows, n_tokens) = weights (n_rows, n_columns) times x^T.
+            cublas.gemmEx(
+                handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n_rows, n_tokens, n_columns, one.ctypes.data,
+                weights, kind, n_columns, x, kind, n_columns, zero.ctypes.data, out, 0, n_rows,
+                cublas.CUBLAS_COMPUTE_32F, cublas.CUBLAS_GEMM_DEFAULT,
+            )  # fmt: skip
+
+    return start
+
+
+def run(actions: Sequence[Action], stream: Stream) -> None:
+    """Give a stream actions, one after the other."""
+    for each in actions:
+        each(stream)
+
+
+def captured(actions: Sequence[Action], stream: Stream) -> Graph:
+    """The actions as a graph, which a stream starts at once."""
+    stream.begin_capture()
+    try:
+        run(actions, stream)
+    finally:
+        graph = stream.end_capture()
+    return graph
+
+
+def allocate(n_bytes: int) -> "cupy.ndarray":
+    """Device memory, all zeros."""
+    return _settled(cupy.zeros(n_bytes, cupy.uint8))
+
+
+def upload(data: npt.NDArray[np.uint8]) -> "cupy.ndarray":
+    """A copy of host memory on the device."""
+    return _settled(cupy.asarray(data))
+
+
+def _settled(array: "cupy.ndarray") -> "cupy.ndarray":
+    settle()
+    return array
+
+
+def settle() -> None:
+    """Wait for what CuPy's own operations do, on a stream that those of `new_stream` do not wait for."""
+    Stream.null.synchronize()
+
+
+def pinned(n_bytes: int) -> npt.NDArray[np.uint8]:
+    """Host memory that copies to and from the device do not wait for."""
+    memory = cupy.cuda.alloc_pinned_memory(n_bytes)
+    return np.frombuffer(memory, np.uint8, n_bytes)
+
+
+def copy_to_device(target: int, source: npt.NDArray[Any], stream: Stream) -> None:
+    """Begin to copy pinned memory to the device."""
+    cupy.cuda.runtime.memcpyAsync(target, source.ctypes.data, source.nbytes, _TO_DEVICE, stream.ptr)
+
+
+def copy_to_host(target: npt.NDArray[Any], source: int, stream: Stream) -> None:
+    """Begin to copy from the device to pinned memory."""
+    cupy.cuda.runtime.memcpyAsync(target.ctypes.data, source, target.nbytes, _TO_HOST, stream.ptr)
+
+
+def new_stream() -> Stream:
+    """A stream that waits for no other."""
+    return Stream(non_blocking=True)
+
+
+def unavailable() -> str | None:
+    """Why there is no GPU to work with; None if there is one."""
+    try:
+        n_devices = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"the CUDA driver is missing or too old ({error})"
+    if not n_devices:
+        return "the CUDA driver finds no GPU"
+    if compute_capability() < _LEAST_CAPABILITY:
+        found, least = (".".join(map(str, each)) for each in (compute_capability(), _LEAST_CAPABILITY))
+        return f"the GPU has compute capability {found}; {least} is the least"
+    return None
+
+
+def run_now(*launches: Launch) -> None:
+    """Launch, and wait until it is done."""
+    run([launching(each) for each in launches], Stream.null)
+    Stream.null.synchronize()

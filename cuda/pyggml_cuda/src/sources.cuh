@@ -1,0 +1,114 @@
+// Where rows of activations come from: each source computes eight numbers of a row that follow each other.
+#pragma once
+#include "running_softmax.cuh"
+
+struct SourceArguments {
+    const float* first;   // rows: x, gate, or the partial results of attention
+    const float* second;  // up; the norm's weight; weights and highest scores of attention's splits
+    const int* positions;
+    int n_columns;
+    float epsilon;
+    int value_size;
+    int n_splits;
+    int split_size;
+};
+
+__device__ inline void load_8(const float* from, float (&to)[8]) {
+    const float4 low = *reinterpret_cast<const float4*>(from), high = *reinterpret_cast<const float4*>(from + 4);
+    const float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int i = 0; i < 8; ++i) to[i] = values[i];
+}
+
+// The rows as they are.
+struct Plain {
+    const float* row;
+
+    __device__ Plain(const SourceArguments& a, int token) : row(a.first + static_cast<int64_t>(token) * a.n_columns) {}
+    __device__ void load(int column, float (&values)[8]) const { load_8(row + column, values); }
+};
+
+// Root mean square normalization (arXiv:1910.07467); every block of a row computes its mean anew. 256 threads.
+struct RMSNorm {
+    const float* row;
+    const float* weight;
+    float scale;
+
+    __device__ RMSNorm(const SourceArguments& a, int token)
+        : row(a.first + static_cast<int64_t>(token) * a.n_columns), weight(a.second) {
+        __shared__ double sums[8];
+        double total = 0;
+        for (int i = threadIdx.x; i < a.n_columns; i += 256) total += static_cast<double>(__fmul_rn(row[i], row[i]));
+        for (int apart = 16; apart; apart /= 2) total += __shfl_xor_sync(ALL_LANES, total, apart);
+        if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = total;
+        __syncthreads();
+        total = 0;
+        for (double each : sums) total += each;
+        scale = 1.0f / sqrtf(static_cast<float>(total / a.n_columns) + a.epsilon);
+    }
+    __device__ void load(int column, float (&values)[8]) const {
+        float weights[8];
+        load_8(row + column, values);
+        load_8(weight + column, weights);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) values[i] = __fmul_rn(__fmul_rn(values[i], scale), weights[i]);
+    }
+};
+
+// silu(gate) * up (arXiv:2002.05202).
+struct SwiGLU {
+    const float* gate;
+    const float* up;
+
+    __device__ SwiGLU(const SourceArguments& a, int token)
+        : gate(a.first + static_cast<int64_t>(token) * a.n_columns),
+          up(a.second + static_cast<int64_t>(token) * a.n_columns) {}
+    __device__ void load(int column, float (&values)[8]) const {
+        float ups[8];
+        load_8(gate + column, values);
+        load_8(up + column, ups);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) values[i] = values[i] / (1.0f + expf(-values[i])) * ups[i];
+    }
+};
+
+// The result of attention for a token, from the parts that it found, one for each split of the positions (attention.cu).
+struct Splits {
+    const float* sums;
+    const float* states;
+    int n_used;
+    int n_splits;
+    int value_size;
+
+    __device__ Splits(const SourceArguments& a, int token) : n_splits(a.n_splits), value_size(a.value_size) {
+        const int64_t first = static_cast<int64_t>(token) * (a.n_columns / value_size) * n_splits;
+        sums = a.first + first * value_size;
+        states = a.second + first * 2;
+        n_used = min(a.positions[token] / a.split_size + 1, n_splits);
+    }
+    __device__ const float2* head_states(int head) const {
+        return reinterpret_cast<const float2*>(states) + static_cast<int64_t>(head) * n_splits;
+    }
+    __device__ const float* head_sums(int head) const {
+        return sums + static_cast<int64_t>(head) * n_splits * value_size;
+    }
+    __device__ void load(int column, float (&values)[8]) const {
+        const float2* state = head_states(column / value_size);
+        const float* sum = head_sums(column / value_size) + column % value_size;
+        SoftmaxState so_far = no_position();
+#pragma unroll
+        for (float& value : values) value = 0;
+        for (int split = 0; split < n_used; ++split) {
+            const float2 of_part = state[split];
+            const Shares share = shares(so_far.highest, of_part.x);
+            float part[8];
+            load_8(sum + split * value_size, part);
+            so_far.highest = fmaxf(so_far.highest, of_part.x);
+            so_far.weight = fold(so_far.weight, of_part.y, share);
+#pragma unroll
+            for (int i = 0; i < 8; ++i) values[i] = fold(values[i], part[i], share);
+        }
+#pragma unroll
+        for (float& value : values) value /= so_far.weight;
+    }
+};

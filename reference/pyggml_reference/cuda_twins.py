@@ -1,0 +1,91 @@
+"""What the CUDA kernels compute, in NumPy: quantized activations number for number, the rest in float64."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class QuantizedRows:
+    """Levels (n, n_columns), a scale for each 32 columns, and a sum for each group, as a product uses them."""
+
+    levels: npt.NDArray[np.int8]
+    scales: Floats
+    sums: Floats
+
+    def dequantized(self) -> Doubles:
+        """What the levels stand for."""
+        return self.levels.astype(np.float64) * np.repeat(self.scales.astype(np.float64), 32, axis=-1)
+
+
+def _through_half(x: Floats) -> Floats:
+    return x.astype(np.float16).astype(np.float32)
+
+
+def quantize(x: Floats, block: str, group_size: int) -> QuantizedRows:
+    """Rows in blocks as in Q8_0, Q8_1 or Q8_K, by ggml's CPU backend; sums of groups: whole numbers for Q8_K, for Q8_1
+    times the scale and rounded to halves."""
+    size = 256 if block == "Q8_K" else 32
+    blocks = x.reshape(len(x), -1, size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if block == "Q8_K":
+            places = np.abs(blocks).argmax(axis=-1, keepdims=True)
+            inverse = np.float32(-127) / np.take_along_axis(blocks, places, -1)
+            inverse[~np.isfinite(inverse)] = 0
+            d = np.where(inverse == 0, np.float32(0), np.float32(1) / inverse)
+        else:
+            largest = np.abs(blocks).max(axis=-1, keepdims=True)
+            inverse = np.float32(127) / largest
+            inverse[~np.isfinite(inverse)] = 0
+            d = largest / np.float32(127)
+    levels = np.minimum(127, np.rint(blocks * inverse)).astype(np.int8)
+    totals = levels.reshape(len(x), -1, group_size).sum(axis=-1, dtype=np.int32).astype(np.float32)
+    scales = np.repeat(d[..., 0], size // 32, axis=-1)
+    sums = _through_half(totals * d[..., 0]) if block == "Q8_1" else totals
+    return QuantizedRows(levels.reshape(x.shape), scales if block == "Q8_K" else _through_half(scales), sums)
+
+
+def rms_norm(x: Floats, weight: Floats, epsilon: float) -> Doubles:
+    """Rows over the root of their mean square, times a weight."""
+    exact = x.astype(np.float64)
+    result: Doubles = exact / np.sqrt((exact**2).mean(axis=-1, keepdims=True) + epsilon) * weight
+    return result
+
+
+def swiglu(gate: Floats, up: Floats) -> Doubles:
+    """silu(gate) * up."""
+    exact = gate.astype(np.float64)
+    result: Doubles = exact / (1 + np.exp(-exact)) * up
+    return result
+
+
+def turn(x: npt.NDArray[np.floating], cosines: Doubles, sines: Doubles, halves: bool) -> Doubles:
+    """Heads (n, n_heads, size) with their pairs turned by angles (n, n_pairs)."""
+    exact = x.astype(np.float64)
+    n_pairs = cosines.shape[-1]
+    first = np.s_[..., :n_pairs] if halves else np.s_[..., : 2 * n_pairs : 2]
+    second = np.s_[..., n_pairs : 2 * n_pairs] if halves else np.s_[..., 1 : 2 * n_pairs : 2]
+    c, s = cosines[:, None], sines[:, None]
+    result = exact.copy()
+    result[first] = exact[first] * c - exact[second] * s
+    result[second] = exact[first] * s + exact[second] * c
+    return result
+
+
+def attend(queries: Doubles, keys: Doubles, values: Doubles, positions: npt.NDArray[np.int32], scale: float) -> Doubles:
+    """Attention of one sequence's tokens (n, n_heads, size) at `positions` to its keys (n_positions, n_kv_heads, size).
+
+    Returns (n, n_heads, value size).
+    """
+    group = queries.shape[1] // keys.shape[1]
+    spread_keys, spread_values = (np.repeat(each, group, axis=1) for each in (keys, values))
+    scores = np.einsum("nhd,phd->nhp", queries, spread_keys) * scale
+    scores[np.broadcast_to(np.arange(len(keys)) > positions[:, None, None], scores.shape)] = -np.inf
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    result: Doubles = np.einsum("nhp,phd->nhd", weights, spread_values)
+    return result

@@ -1,0 +1,5 @@
+"""The CUDA backend: graphs become CUDA graphs of kernel launches. Importing it needs CuPy."""
+
+from pyggml.backend.cuda.backend import CUDABackend
+
+__all__ = ["CUDABackend"]

@@ -1,0 +1,151 @@
+"""Placing weights, compiling graphs for batch shapes and running them on one GPU."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.inputs import StepInputs
+from pyggml.backend.cuda.lowering import Lowering
+from pyggml.backend.cuda.memory import lay_out
+from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
+from pyggml.backend.graph import Attention, Embed, Graph, Rows
+from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml_cuda import attention, device
+from pyggml_cuda.attention import AttentionShape
+from pyggml_kernels.formats import FORMATS
+
+#: Batch shapes whose plans are kept: one token with contexts of growing length, a full batch, and remainders.
+_MAX_PLANS = 24
+
+
+class CUDABackend:
+    """The current GPU, for batches of up to `n_batch` tokens of `n_sequences` sequences."""
+
+    def __init__(self, n_batch: int, n_sequences: int) -> None:
+        self._n_batch = n_batch
+        self._n_sequences = n_sequences
+
+    def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CUDAWeight:
+        """See `Backend.matrix`."""
+        return place_matrix(data, FORMATS[type_id], n_rows, n_columns)
+
+    def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> HostTable:
+        """See `Backend.table`."""
+        return HostTable(FORMATS[type_id], data, n_rows, n_columns)
+
+    def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CUDAWeight:
+        """See `Backend.vector`."""
+        return place_vector(data, FORMATS[type_id], n_columns)
+
+    def cache(self, shape: CacheShape) -> CUDACache:
+        """See `Backend.cache`."""
+        return CUDACache(shape)
+
+    def compile(self, graph: Graph, cache: Cache) -> "CUDAExecutable":
+        """See `Backend.compile`."""
+        if not isinstance(cache, CUDACache):
+            raise TypeError("a CUDA plan needs a cache on the GPU")
+        return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
+
+
+@dataclass
+class _Plan:
+    """The launches of a batch shape; a graph from their second run on."""
+
+    actions: list[device.Action]
+    result: int
+    capturable: bool
+    """Whether a graph can hold them: CuPy does not let cuBLAS be captured."""
+    n_runs: int = 0
+    graph: Any = None
+
+
+class CUDAExecutable:
+    """One graph's plans, by batch shape, over shared memory."""
+
+    def __init__(self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int) -> None:
+        self._nodes = graph.nodes
+        self._result = graph.result
+        self._cache = cache
+        self._group = _group(graph, cache)
+        self._table = next(host_table(node.table) for node in graph.nodes if isinstance(node, Embed))
+        n_tiles = n_batch * (self._group + 1)
+        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, self._table.n_columns)
+        self._stream = device.new_stream()
+        self._arena = device.allocate(0)
+        self._host_result = np.zeros(0, np.uint8)
+        self._kept: dict[int, Any] = {}
+        self._plans: OrderedDict[tuple[int, int, AttentionShape], _Plan] = OrderedDict()
+
+    def run(self, step: Step) -> npt.NDArray[np.float32]:
+        """See `Executable.run`."""
+        n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
+        shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
+        plan = self._plan(n_rows, shape)
+        self._inputs.send(step, tiles, self._table.rows(step.tokens), self._stream)
+        self._start(plan)
+        rows, columns = n_rows[self._result.rows], self._result.n_columns
+        result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
+        if rows:
+            device.copy_to_host(result, plan.result, self._stream)
+        self._stream.synchronize()
+        return result
+
+    def _start(self, plan: _Plan) -> None:
+        """A plan's first run launches kernel by kernel: shapes that never come again need no graph."""
+        plan.n_runs += 1
+        if plan.n_runs == 1 or not plan.capturable:
+            device.run(plan.actions, self._stream)
+            return
+        if plan.graph is None:
+            plan.graph = device.captured(plan.actions, self._stream)
+        plan.graph.launch(self._stream)
+
+    def _room(self, n_bytes: int) -> npt.NDArray[np.uint8]:
+        if n_bytes > self._host_result.size:
+            self._host_result = device.pinned(n_bytes)
+        return self._host_result[:n_bytes]
+
+    def _constant(self, array: npt.NDArray[Any]) -> int:
+        """The address of a copy on the device, which lives as long as this."""
+        key = id(array)
+        if key not in self._kept:
+            self._kept[key] = array, device.upload(array)
+        return int(self._kept[key][1].data.ptr)
+
+    def _plan(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
+        key = n_rows["tokens"], n_rows["outputs"], shape
+        if key not in self._plans:
+            self._plans[key] = self._compile(n_rows, shape)
+            if len(self._plans) > _MAX_PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(key)
+        return self._plans[key]
+
+    def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
+        lowering = Lowering(self._cache, self._inputs, self._constant, n_rows, shape)
+        result = lowering.lower(self._nodes)
+        offsets, n_bytes = lay_out(lowering.operations, result)
+        if n_bytes > self._arena.size:
+            # Plans hold addresses in the arena.
+            self._plans.clear()
+            self._arena = device.allocate(n_bytes)
+        base = int(self._arena.data.ptr)
+
+        def address(buffer: Any) -> int:
+            return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
+
+        actions = [each.build(address) for each in lowering.operations]
+        return _Plan(actions, address(result), all(each.capturable for each in lowering.operations))
+
+
+def _group(graph: Graph, cache: CUDACache) -> int:
+    """Queries of a token that share keys and values."""
+    heads = {node.n_heads for node in graph.nodes if isinstance(node, Attention)} or {cache.shape.n_kv_heads}
+    if len(heads) > 1:
+        raise TypeError(f"a CUDA plan needs the same number of heads in all layers, found {sorted(heads)}")
+    return heads.pop() // cache.shape.n_kv_heads

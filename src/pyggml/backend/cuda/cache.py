@@ -1,0 +1,82 @@
+"""The paged cache of keys and values on the device."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pyggml.backend.graph import Rope
+from pyggml.backend.protocol import CacheShape
+from pyggml.errors import UsageError
+from pyggml_cuda.cache import CACHE_FORMATS
+from pyggml_cuda.cache_store import RowStore
+
+#: What attention kernels are made for.
+_SIZE_MULTIPLE, _LARGEST_SIZE = 16, 256
+
+
+class CUDACache:
+    """Pages of keys and values of all layers."""
+
+    def __init__(self, shape: CacheShape) -> None:
+        _check(shape)
+        self.shape = shape
+        pages = (shape.n_pages, shape.n_layers, shape.n_kv_heads, shape.page_size)
+        self.keys = RowStore(shape.key_format, pages, shape.key_size)
+        self.values = RowStore(shape.value_format, pages, shape.value_size)
+
+    def move(self, pages: Sequence[int], source: int, target: int, n: int, rope: Rope) -> None:
+        """See `Cache.move`."""
+        self.keys.move(pages, source, target, n, (_angles(target - source, rope), rope.halves))
+        self.values.move(pages, source, target, n, None)
+
+    def copy_page(self, source: int, target: int) -> None:
+        """See `Cache.copy_page`."""
+        self.keys.copy_page(source, target)
+        self.values.copy_page(source, target)
+
+    def read(self, pages: Sequence[int], n: int) -> bytes:
+        """See `Cache.read`."""
+        return self.keys.read(pages, n) + self.values.read(pages, n)
+
+    def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
+        """See `Cache.write`."""
+        both = np.frombuffer(data, np.uint8)
+        n_key_bytes = self.bytes_of(n) * self.keys.row_bytes // (self.keys.row_bytes + self.values.row_bytes)
+        self.keys.write(pages, n, both[:n_key_bytes])
+        self.values.write(pages, n, both[n_key_bytes:])
+
+    def bytes_of(self, n: int) -> int:
+        """See `Cache.bytes_of`."""
+        return self.shape.n_layers * self.shape.n_kv_heads * n * (self.keys.row_bytes + self.values.row_bytes)
+
+
+def _check(shape: CacheShape) -> None:
+    for option, name in (("cache_type_k", shape.key_format), ("cache_type_v", shape.value_format)):
+        if name not in CACHE_FORMATS:
+            raise UsageError(
+                f"{option} is {name}, which a GPU has not got; allowed are {', '.join(CACHE_FORMATS)}; or use -ngl 0"
+            )
+    for what, size in (("keys", shape.key_size), ("values", shape.value_size)):
+        if size % _SIZE_MULTIPLE or size > _LARGEST_SIZE:
+            raise UsageError(
+                f"heads have {what} of {size} numbers; on a GPU allowed is a multiple of {_SIZE_MULTIPLE} up to"
+                f" {_LARGEST_SIZE}; use -ngl 0"
+            )
+
+
+def _angles(distance: int, rope: Rope) -> npt.NDArray[np.float32]:
+    """Cosines and sines (2, n_pairs) for turning keys by a distance, without the amplitude, which they have already.
+
+    The angle is reached by repeated multiplication, as when the keys were turned first.
+    """
+    steps = np.full(rope.n_pairs, rope.theta_scale, np.float32)
+    steps[0] = distance
+    extrapolated = np.multiply.accumulate(steps) / rope.factors
+    angle = np.float32(rope.frequency_scale) * extrapolated
+    if rope.extrapolation:
+        first, last = rope.ramp
+        ramp = (np.arange(rope.n_pairs) - first) / max(0.001, last - first)
+        mix = ((1 - np.clip(ramp, 0, 1)) * rope.extrapolation).astype(np.float32)
+        angle = angle * (1 - mix) + extrapolated * mix
+    return np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32)

@@ -1,0 +1,72 @@
+"""Matrix products: which kernel, or cuBLAS, for which format and batch."""
+
+from collections.abc import Sequence
+
+from pyggml.backend import graph as g
+from pyggml.backend.cuda.activations import activation
+from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
+from pyggml.backend.cuda.weights import cuda_weight
+from pyggml_cuda import device, matmul
+from pyggml_cuda.formats import BFLOATS, RowFormat
+
+
+def multiply(
+    nodes: Sequence[g.Linear], x: Buffer, addend: Buffer | None, outputs: Sequence[Buffer], n_rows: int
+) -> Operation:
+    """Products of one input `x`, in the form of their weights' format, with up to three matrices; the addend belongs to
+    a single one."""
+    form = cuda_weight(nodes[0].weight).format
+    by_cublas = isinstance(form, RowFormat) and n_rows > matmul.FEW_TOKENS_OF_ROWS
+    build = _by_cublas if by_cublas else _by_kernel
+    reads = (x,) if addend is None else (x, addend)
+    return Operation(reads, tuple(outputs), lambda at: build(nodes, x, addend, outputs, n_rows, at), not by_cublas)
+
+
+def _matrices(
+    nodes: Sequence[g.Linear], addend: Buffer | None, outputs: Sequence[Buffer], at: Addresses
+) -> list[matmul.Matrix]:
+    return [
+        matmul.Matrix(
+            weights=cuda_weight(node.weight).address,
+            n_rows=node.weight.n_rows,
+            output=at(output),
+            bias=cuda_weight(node.bias).address if node.bias else 0,
+            addend=at(addend) if addend else 0,
+        )
+        for node, output in zip(nodes, outputs, strict=True)
+    ]
+
+
+def _by_kernel(
+    nodes: Sequence[g.Linear],
+    x: Buffer,
+    addend: Buffer | None,
+    outputs: Sequence[Buffer],
+    n_rows: int,
+    at: Addresses,
+) -> device.Action:
+    form, n_columns = cuda_weight(nodes[0].weight).format, nodes[0].weight.n_columns
+    rows = activation(form.form, n_rows, n_columns, at(x))
+    return device.launching(matmul.multiply(form, _matrices(nodes, addend, outputs, at), rows, n_rows, n_columns))
+
+
+def _by_cublas(
+    nodes: Sequence[g.Linear],
+    x: Buffer,
+    addend: Buffer | None,
+    outputs: Sequence[Buffer],
+    n_rows: int,
+    at: Addresses,
+) -> device.Action:
+    form, n_columns = cuda_weight(nodes[0].weight).format, nodes[0].weight.n_columns
+    if not isinstance(form, RowFormat):
+        raise TypeError("cuBLAS multiplies floats")
+    actions: list[device.Action] = []
+    for each in _matrices(nodes, addend, outputs, at):
+        is_bfloat = form.form == BFLOATS
+        sizes = (each.n_rows, n_columns, n_rows)
+        actions.append(device.multiplying(each.weights, at(x), each.output, form.number_bytes, is_bfloat, *sizes))
+        if each.bias or each.addend:
+            finish = matmul.finish(each.output, each.bias, each.addend, each.n_rows, each.n_rows * n_rows)
+            actions.append(device.launching(finish))
+    return lambda stream: device.run(actions, stream)
