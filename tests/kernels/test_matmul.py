@@ -41,9 +41,13 @@ def test_a_product_is_the_one_in_double_precision(
 def test_a_product_is_the_one_in_the_order_of_the_generic_code(form: LevelFormat, data: st.DataObject) -> None:
     drawn = data.draw(products(form, any_kind=True))
     product = Product(form, drawn.weights, drawn.x)
-    found, expected, held = product.run(16), product.in_generic_order(), held_by_float32(product)
-    numbers, wanted, terms = (np.where(held, each, np.float64(0)) for each in (found, expected, product.exact()[1]))
-    assert relative_error(numbers, wanted, terms) <= MAX_RELATIVE_ERROR
+    held = held_by_float32(product)
+    found, expected, exact, terms = (
+        np.where(held, each, np.float64(0)) for each in (product.run(16), product.in_generic_order(), *product.exact())
+    )
+    # Where a row has scales of very different sizes, the generic order's own rounding comes to 6e-6 now and then.
+    own = relative_error(expected, exact, terms)
+    assert relative_error(found, expected, terms) <= MAX_RELATIVE_ERROR + own
 
 
 @every_format

@@ -5,6 +5,7 @@ are F32, so that hardly anything is rounded and all digits can be compared. demo
 demo-q2k-f32 the same by way of Q2_K.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from tests.unit.printed_numbers import assert_same_report
 
 TEXT = Path(__file__).parents[1] / "data" / "heldout.txt"
 EXPECTED = Path(__file__).parents[1] / "data" / "evaluate"
+#: Lines of a report whose figure is that of one token, or lies between those of two.
+_OF_ONE_TOKEN = re.compile(r"(Maximum|Median|Minimum|[ \d.]+%) +(KLD|Δp)")
 EXACT = ("-ctk", "f32", "-ctv", "f32")
 
 
@@ -46,10 +49,13 @@ def run(*arguments: str | int | Path) -> str:
     return result.stdout
 
 
-def assert_printed(found: str, expected: str, n_units: int = 1) -> None:
+def assert_printed(found: str, expected: str, n_units: int = 1, n_units_of_one: int | None = None) -> None:
+    """What `assert_same_report` says, with a bound of its own for the figures of single tokens."""
     text = (EXPECTED / expected).read_text(encoding="utf-8")
     lines = [[line for line in each.splitlines() if line.strip()] for each in (found, text)]
-    assert_same_report("\n".join(lines[0]), "\n".join(lines[1]), n_units)
+    of_one = n_units if n_units_of_one is None else n_units_of_one
+    for line, wanted in zip(*lines, strict=True):
+        assert_same_report(line, wanted, of_one if _OF_ONE_TOKEN.match(line) else n_units)
 
 
 # Steps of several chunks, of parts of them, and of parts that do not divide a chunk.
@@ -72,7 +78,9 @@ def test_strided_perplexity(models: Mapping[str, Path]) -> None:
 
 def test_divergence(models: Mapping[str, Path], base: Path) -> None:
     found = run("-m", models["demo-q2k-f32"], "-b", 192, "--kl-divergence", "--kl-divergence-base", base)
-    assert_printed(found, "divergence.txt", n_units=3)
+    # The base file rounds log probabilities to steps of some 4e-4, and where a 16-bit code falls on the other side, the
+    # divergence of a single token changes by up to a step times that probability. Means over all tokens do not show it.
+    assert_printed(found, "divergence.txt", n_units=3, n_units_of_one=20)
 
 
 def test_a_model_does_not_diverge_from_itself(models: Mapping[str, Path], base: Path) -> None:
