@@ -45,9 +45,11 @@ export class Composer {
   #show() {
     const { current, running } = this.#chat;
     if (this.#conversation !== current) {
+      // What was written while the page was still loading stays.
+      const written = this.#conversation ? "" : this.#field.value;
       if (this.#conversation) this.#drafts.set(draftName(this.#conversation), this.#field.value);
       this.#conversation = current;
-      this.#write(this.#drafts.get(draftName(current)) ?? "");
+      this.#write(this.#drafts.get(draftName(current)) ?? written);
     }
     const focused = document.activeElement;
     find("#send").hidden = Boolean(running);
