@@ -60,6 +60,15 @@ def log() -> Log:
     return Log()
 
 
+def listen() -> None:
+    """Empty the log before a call whose failure is to be explained, and take it back from whoever may have it.
+
+    A llama-server of the same library, in this process, keeps it for itself.
+    """
+    library().llama_log_set(log().callback, None)
+    log().clear()
+
+
 @cache
 def library() -> ctypes.CDLL:
     """Open the shared object once, with prototypes set, the log silenced and the CPU tables initialized.

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pyggml_reference.library import OracleError, library, log
+from pyggml_reference.library import OracleError, library, listen, log
 from pyggml_reference.structures import ModelParams
 
 
@@ -19,7 +19,7 @@ def open_model(path: str | os.PathLike[str], *, vocab_only: bool, repack: bool) 
     parameters.n_gpu_layers = 0
     parameters.vocab_only = vocab_only
     parameters.use_extra_bufts = repack
-    log().clear()
+    listen()
     handle: int | None = library().llama_model_load_from_file(os.fsencode(path), parameters)
     if not handle:
         raise OracleError(f"{os.fspath(path)}: llama.cpp cannot load it: {log().text()}")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyggml_reference.library import OracleError, library, log
+from pyggml_reference.library import OracleError, library, listen, log
 from pyggml_reference.loading import open_model
 from pyggml_reference.structures import EVAL_CALLBACK, Batch, ContextParams, Tensor, TensorType
 
@@ -201,7 +201,7 @@ class ReferenceModel:
             library().llama_free(context)
 
     def _new_context(self) -> int:
-        log().clear()
+        listen()
         context: int | None = library().llama_init_from_model(self._model, self._parameters)
         if not context:
             raise OracleError(f"llama.cpp cannot make a context: {log().text()}")
@@ -236,7 +236,7 @@ class ReferenceModel:
             seq_id=(ctypes.POINTER(ctypes.c_int32) * n)(*[ctypes.pointer(sequence)] * n),
             logits=(ctypes.c_int8 * n)(*wanted),
         )
-        log().clear()
+        listen()
         status = library().llama_decode(context, batch)
         if status:
             raise OracleError(f"llama_decode failed with status {status}: {log().text()}")

@@ -10,7 +10,6 @@ import httpx
 import xllamacpp
 
 from pyggml.package_data import demo_model
-from pyggml_reference.library import library, log
 
 
 @contextmanager
@@ -31,8 +30,6 @@ def llama_server(path: Path | None = None, **parameters: Any) -> Iterator[httpx.
             yield client
     finally:
         del server
-        # It took llama.cpp's log, of which a process has one, for itself.
-        library().llama_log_set(log().callback, None)
 
 
 def shape_of(value: Any) -> Any:
