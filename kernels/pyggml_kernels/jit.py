@@ -163,11 +163,10 @@ class Kernel:
     #: Called with a kernel's name just before it is compiled: once on a machine, unless the sources change.
     on_compile: ClassVar[Callable[[str], None]] = staticmethod(lambda name: None)
 
-    def __init__(self, function: Callable[..., None], fastmath: frozenset[str], cache_key: str = "") -> None:
+    def __init__(self, function: Callable[..., None], cache_key: str = "") -> None:
         """Make a kernel; `cache_key` tells apart those whose code depends on more than this package's sources."""
         self.function = function
         self.name = function.__name__
-        self._fastmath = set(fastmath)
         self._cache_key = cache_key
 
     @cached_property
@@ -180,7 +179,6 @@ class Kernel:
                 cache=True,
                 pipeline_class=_AnnouncingCompiler,
                 error_model="numpy",
-                fastmath=self._fastmath or False,
             )(self.function)
 
     @property
@@ -195,15 +193,7 @@ class Kernel:
 
 def kernel(function: Callable[..., None]) -> Kernel:
     """A kernel that rounds every operation as written."""
-    return Kernel(function, frozenset())
-
-
-def fast_kernel(function: Callable[..., None]) -> Kernel:
-    """A kernel whose float sums the compiler may reorder and contract, so that it can vectorize them.
-
-    The order is fixed when the kernel is compiled: the same row and column give the same bits in every batch.
-    """
-    return Kernel(function, frozenset({"reassoc", "contract", "nsz"}))
+    return Kernel(function)
 
 
 def kernel_from(template: Callable[..., None], name: str, **bindings: Any) -> Kernel:
@@ -214,4 +204,4 @@ def kernel_from(template: Callable[..., None], name: str, **bindings: Any) -> Ke
     """
     function = FunctionType(template.__code__, template.__globals__ | bindings, name)
     function.__qualname__, function.__doc__ = name, template.__doc__
-    return Kernel(function, frozenset())
+    return Kernel(function)

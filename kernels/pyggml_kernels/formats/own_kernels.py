@@ -62,6 +62,6 @@ def own_kernels(
     def kernel(verb: str, function: BlockFunction, template: BlockFunction) -> Kernel:
         key = fingerprint(name, layout.descr, block_size, function)
         copy = with_globals(template, f"{verb}_{name.lower()}_{key}", **common, FUNCTION=compiled(function, key))
-        return Kernel(copy, frozenset(), f"own-{key}")
+        return Kernel(copy, f"own-{key}")
 
     return kernel("load", dequantize, _load_blocks), kernel("quantize", quantize, _quantize_blocks)
