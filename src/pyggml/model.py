@@ -192,8 +192,8 @@ def load(
     n_sequences: contexts that can be advanced in one step.
     n_batch, n_ubatch: the prompt is evaluated in batches of the smaller of the two.
     n_threads: None for all cores this process may use.
-    n_gpu_layers: more than the model has layers, or -1, places all of them and the output on a GPU, 0 none; a number
-        between, and a machine without a usable GPU, is a RuntimeWarning.
+    n_gpu_layers: so many layers are placed on a GPU, the last ones first; the output counts as the very last. -1 for
+        all of them. A machine without a usable GPU is a RuntimeWarning.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
@@ -221,8 +221,8 @@ def load(
     )
     engine = Engine(
         config,
-        load_weights(file, config, placement.backend, known),
-        placement.backend,
+        load_weights(file, config, placement.layers, known),
+        placement.executor,
         n_ctx=n_ctx,
         n_cache=max(n_ctx, n_cache or n_ctx * n_sequences),
         n_batch=n_batch,

@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyggml.backend.cpu import CPUBackend
-from pyggml.backend.protocol import Backend
+from pyggml.backend.protocol import Backend, Executor
+from pyggml.backend.split import LayerSplit
 from pyggml_kernels.formats import FORMATS, Format
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A backend for all layers, and the threads it computes with."""
+    """A backend for each layer, and one for the output behind them; the threads that compute."""
 
-    backend: Backend
+    layers: tuple[Backend, ...]
     n_threads: int
+
+    @property
+    def executor(self) -> Executor:
+        """What computes all of the model."""
+        return LayerSplit(self.layers) if len(set(map(id, self.layers))) > 1 else self.layers[0]
 
 
 def place(
@@ -27,23 +33,23 @@ def place(
     n_batch: int,
     n_sequences: int,
 ) -> Placement:
-    """The GPU if `n_gpu_layers` asks for all layers and the output, `n_layers` + 1 or more or a negative number.
+    """The last `n_gpu_layers` layers, of which the output is the very last, on the GPU; all for a negative number.
 
-    RuntimeWarning, and the CPU, if there is no GPU to use, if only some of the layers are asked for, or if the model
-    is stored in a format of one's own. formats: those that the model may be stored in, by their number in the file.
+    RuntimeWarning, and the CPU, if there is no GPU to use, or if the model is stored in a format of one's own. formats:
+    those that the model may be stored in, by their number in the file.
     """
-    if n_gpu_layers:
-        reason = _unavailable()
-        if reason is None and 0 < n_gpu_layers <= n_layers:
-            reason = f"{n_gpu_layers} of {n_layers + 1} layers were asked for, and only all can go there"
-        if reason is None and (own := [form.name for number, form in formats.items() if number not in FORMATS]):
-            reason = f"formats of one's own ({', '.join(own)}) are for the CPU"
-        if reason is None:
-            cuda = importlib.import_module("pyggml.backend.cuda")
-            return Placement(cuda.CUDABackend(n_batch, n_sequences), 1)
+    n = n_layers + 1 if n_gpu_layers < 0 else min(n_gpu_layers, n_layers + 1)
+    if n and (reason := _unavailable() or _unfit(formats)):
         warnings.warn(f"all layers run on the CPU, none on a GPU: {reason}", RuntimeWarning, stacklevel=3)
-    backend = CPUBackend(n_threads, n_batch, n_sequences, formats)
-    return Placement(backend, backend.n_threads)
+        n = 0
+    on_gpu: tuple[Backend, ...] = ()
+    if n:
+        cuda = importlib.import_module("pyggml.backend.cuda")
+        on_gpu = (cuda.CUDABackend(n_batch, n_sequences),) * n
+    if n > n_layers:
+        return Placement(on_gpu, 1)
+    cpu = CPUBackend(n_threads, n_batch, n_sequences, formats)
+    return Placement((cpu,) * (n_layers + 1 - n) + on_gpu, cpu.n_threads)
 
 
 def _unavailable() -> str | None:
@@ -54,3 +60,9 @@ def _unavailable() -> str | None:
         return f"CuPy cannot be imported ({error}); pip install 'pyggml[cuda]'"
     reason: str | None = device.unavailable()
     return reason
+
+
+def _unfit(formats: Mapping[int, Format]) -> str | None:
+    """Why these formats cannot be on a GPU; None if they can."""
+    own = [form.name for number, form in formats.items() if number not in FORMATS]
+    return f"formats of one's own ({', '.join(own)}) are for the CPU" if own else None

@@ -53,7 +53,7 @@ class Cache(Protocol):
         """Make the target page equal to the source page, in all layers."""
 
     def read(self, pages: Sequence[int], n: int) -> bytes:
-        """The keys and values of the first `n` positions."""
+        """The keys and values of the first `n` positions: layer, position, head, key and value."""
 
     def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
         """What `read` gave, back again."""
@@ -81,11 +81,24 @@ class Step:
 class Executable(Protocol):
     """A graph compiled for a cache: runs any batch that the backend was made for."""
 
-    def run(self, step: Step) -> npt.NDArray[np.float32]:
-        """The graph's result, (n_outputs or n_tokens, columns); valid until the next run."""
+    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+        """The graph's result, (n_outputs or n_tokens, columns); valid until the next run.
+
+        `received` are the rows of a graph that begins with `Receive`.
+        """
 
 
-class Backend(Protocol):
+class Executor(Protocol):
+    """What computes a model: a device, or several that share its layers."""
+
+    def cache(self, shape: CacheShape) -> Cache:
+        """A cache, all pages empty."""
+
+    def compile(self, graph: Graph, cache: Cache) -> Executable:
+        """Make a graph ready to run."""
+
+
+class Backend(Executor, Protocol):
     """A device."""
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> Weight:
@@ -96,9 +109,3 @@ class Backend(Protocol):
 
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> Weight:
         """Place a vector; it is used as floats."""
-
-    def cache(self, shape: CacheShape) -> Cache:
-        """A cache, all pages empty."""
-
-    def compile(self, graph: Graph, cache: Cache) -> Executable:
-        """Make a graph ready to run."""

@@ -1,6 +1,6 @@
-"""A decoder's weights: which tensors there have to be, in which shapes, and their places on a device."""
+"""A decoder's weights: which tensors there have to be, in which shapes, and their places on devices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,18 +125,20 @@ class TensorLoader:
 
 
 def load_weights(
-    file: GGUFFile, config: DecoderConfig, backend: Backend, formats: Mapping[int, Format] = FORMATS
+    file: GGUFFile, config: DecoderConfig, backends: Sequence[Backend], formats: Mapping[int, Format] = FORMATS
 ) -> DecoderWeights:
-    """Place all weights; ModelError names the tensor that is missing, misshapen or of a format that is not there."""
-    loader = TensorLoader(file, backend, formats)
+    """Place all weights, on a backend for each layer and a last one for the output; ModelError names the tensor that is
+    missing, misshapen or of a format that is not there."""
+    loaders = [TensorLoader(file, backend, formats) for backend in backends]
+    first, last = loaders[0], loaders[-1]
     output = "output" if "output.weight" in file.tensors else "token_embd"
     return DecoderWeights(
-        token_embd=loader.table("token_embd", config.n_vocab, config.n_embd),
-        layers=tuple(_load_layer(loader, config, layer) for layer in range(config.n_layers)),
-        output_norm=loader.vector("output_norm.weight", config.n_embd),
-        output=loader.matrix(output, config.n_vocab, config.n_embd),
-        output_bias=loader.bias("output", config.n_vocab),
-        rope_factors=loader.floats("rope_freqs.weight", config.rope.n_dims // 2),
+        token_embd=first.table("token_embd", config.n_vocab, config.n_embd),
+        layers=tuple(_load_layer(loader, config, layer) for layer, loader in enumerate(loaders[: config.n_layers])),
+        output_norm=last.vector("output_norm.weight", config.n_embd),
+        output=last.matrix(output, config.n_vocab, config.n_embd),
+        output_bias=last.bias("output", config.n_vocab),
+        rope_factors=first.floats("rope_freqs.weight", config.rope.n_dims // 2),
         output_name="output.weight" if "output.weight" in file.tensors else "token_embd.weight",
     )
 

@@ -37,14 +37,16 @@ class CUDACache:
 
     def read(self, pages: Sequence[int], n: int) -> bytes:
         """See `Cache.read`."""
-        return self.keys.read(pages, n) + self.values.read(pages, n)
+        rows = np.concatenate([self.keys.read(pages, n), self.values.read(pages, n)], axis=-1)
+        return rows.swapaxes(0, 1).tobytes()
 
     def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
         """See `Cache.write`."""
-        both = np.frombuffer(data, np.uint8)
-        n_key_bytes = self.bytes_of(n) * self.keys.row_bytes // (self.keys.row_bytes + self.values.row_bytes)
-        self.keys.write(pages, n, both[:n_key_bytes])
-        self.values.write(pages, n, both[n_key_bytes:])
+        n_key_bytes = self.keys.row_bytes
+        shape = (self.shape.n_layers, n, self.shape.n_kv_heads, n_key_bytes + self.values.row_bytes)
+        rows = np.frombuffer(data, np.uint8).reshape(shape).swapaxes(0, 1)
+        self.keys.write(pages, n, rows[..., :n_key_bytes])
+        self.values.write(pages, n, rows[..., n_key_bytes:])
 
     def bytes_of(self, n: int) -> int:
         """See `Cache.bytes_of`."""
