@@ -172,6 +172,13 @@ def new_stream() -> Stream:
     return Stream(non_blocking=True)
 
 
+def free_bytes() -> int:
+    """The memory that is free on the current GPU."""
+    cupy.get_default_memory_pool().free_all_blocks()
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    return int(free)
+
+
 def unavailable() -> str | None:
     """Why there is no GPU to work with; None if there is one."""
     try:

@@ -19,7 +19,7 @@ from pyggml.backend.graph import Attention, Graph, Linear, RMSNorm
 from pyggml.backend.observation import Observer
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml.backend.segments import cut
-from pyggml.errors import ModelError, UsageError
+from pyggml.errors import DeviceMemoryError, ModelError, UsageError
 from pyggml_cuda.cache import CacheRows
 from pyggml_cuda.device import unavailable
 from pyggml_kernels.formats import format_named
@@ -182,7 +182,7 @@ def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkey
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
     monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
-    with pytest.raises(ModelError, match=r"memory is full: no room for a matrix of 16 x 256 in Q8_0 .* use -ngl 0"):
+    with pytest.raises(DeviceMemoryError, match=r"memory is full: no room for a matrix of 16 x 256 in Q8_0 \(out of"):
         CUDABackend(1, 1).matrix(np.zeros(16 * 8 * 34, np.uint8), 8, 16, 256)
 
 

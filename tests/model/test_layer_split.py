@@ -24,6 +24,7 @@ from pyggml.gguf import GGUFFile
 from pyggml.kv_cache import PagedSequence
 from pyggml.model import CACHE_TYPES, Model
 from pyggml.models import DecoderConfig, architecture_of, load_weights
+from pyggml.placement import Placement
 from pyggml.sampling import Sampler
 from pyggml.tokenizer import load_tokenizer
 
@@ -36,12 +37,11 @@ SPLITS = [(N_LAYERS + 1 - n, n) for n in range(1, N_LAYERS + 1)] + [(1, 2, 4, 2)
 Floats = npt.NDArray[np.float32]
 
 
-class OneOfMany:
-    """A placement on devices of their own."""
-
-    def __init__(self, split: Sequence[int]) -> None:
-        devices = [CPUBackend(1, N_BATCH, N_SEQUENCES) for _ in split]
-        self.layers = [device for device, n in zip(devices, split, strict=True) for _ in range(n)]
+def placement_on(split: Sequence[int]) -> Placement:
+    """On devices of their own."""
+    devices = [CPUBackend(1, N_BATCH, N_SEQUENCES) for _ in split]
+    layers = tuple(device for device, n in zip(devices, split, strict=True) for _ in range(n))
+    return Placement(layers, 1, "")
 
 
 @cache
@@ -49,17 +49,17 @@ def loaded(split: tuple[int, ...] = (N_LAYERS + 1,), cache_types: tuple[str, str
     file = GGUFFile.open(pyggml.demo_model())
     config = DecoderConfig.from_file(file, architecture_of(file))
     assert config.n_layers == N_LAYERS
-    layers = OneOfMany(split).layers
+    placement = placement_on(split)
     engine = Engine(
         config,
-        load_weights(file, config, layers),
-        LayerSplit(layers) if len(split) > 1 else layers[0],
+        load_weights(file, config, placement.layers),
+        placement.executor,
         n_ctx=N_CTX,
         n_cache=N_CTX * N_SEQUENCES,
         n_batch=N_BATCH,
         cache_formats=cache_types,
     )
-    return Model(file, load_tokenizer(file), config, engine, 1)
+    return Model(file, load_tokenizer(file), config, engine, placement)
 
 
 def greedy(model: Model, prompt: str, max_tokens: int = 30) -> str:

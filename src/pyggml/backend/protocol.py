@@ -98,8 +98,8 @@ class Executor(Protocol):
         """Make a graph ready to run."""
 
 
-class Backend(Executor, Protocol):
-    """A device."""
+class WeightStore(Protocol):
+    """Where weights are placed."""
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> Weight:
         """Place a matrix to multiply with, given as the bytes of a GGUF tensor, which may be forgotten afterwards."""
@@ -109,3 +109,7 @@ class Backend(Executor, Protocol):
 
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> Weight:
         """Place a vector; it is used as floats."""
+
+
+class Backend(WeightStore, Executor, Protocol):
+    """A device."""

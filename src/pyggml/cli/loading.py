@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
-from pyggml.cli.parameter_types import ALL
+from pyggml.cli.parameter_types import AUTO
 from pyggml.formats import read_formats
 from pyggml.model import Model, load
 
@@ -31,7 +31,7 @@ def load_model(path: Path, options: LoadOptions, console: Console, **shared: int
             n_batch=options.batch_size,
             n_ubatch=options.ubatch_size,
             n_threads=options.threads if options.threads > 0 else None,
-            n_gpu_layers=_n_gpu_layers(options.gpu_layers),
+            n_gpu_layers=options.gpu_layers,
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,
             formats=[form for file in options.format_file for form in read_formats(file)],
@@ -40,11 +40,6 @@ def load_model(path: Path, options: LoadOptions, console: Console, **shared: int
         )
     for each in caught:
         console.warn(str(each.message))
+    if options.gpu_layers == AUTO and model.placement.n_on_gpu:
+        console.remark(model.placement.reason)
     return LoadedModel(model, time.perf_counter() - started)
-
-
-def _n_gpu_layers(choice: int | str) -> int:
-    """The layers to ask for; nobody has measured yet how many would fit, so `auto` asks for none."""
-    if isinstance(choice, int):
-        return choice
-    return -1 if choice == ALL else 0

@@ -172,6 +172,7 @@ class Run:
         for line in (
             f"model: {model.file.path}",
             f"context: {model.n_ctx} tokens, {model.n_ctx_train} in training; threads: {model.n_threads}",
+            f"layers: {model.placement.reason}",
             f"chat template: {source}",
             sampler.describe(),
         ):

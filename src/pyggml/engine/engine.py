@@ -51,11 +51,8 @@ class Engine:
         self.n_batch = n_batch
         self._executor = executor
         self._weights = weights
-        n_pages = -(-n_cache // PAGE_SIZE)
-        shape = CacheShape(
-            config.n_layers, config.n_kv_heads, config.key_size, config.value_size, n_pages, PAGE_SIZE, *cache_formats
-        )
-        self.pool = PagePool(n_pages, PAGE_SIZE)
+        shape = cache_shape(config, n_cache, cache_formats)
+        self.pool = PagePool(shape.n_pages, PAGE_SIZE)
         self.cache = _allocate(executor, shape, n_ctx)
         self._executables: dict[tuple[int | None, bool, Observer | None], Executable] = {}
         self._lock = Lock()
@@ -113,6 +110,14 @@ class Engine:
                 graph.nodes = observer.insert(graph.nodes)
             self._executables[key] = self._executor.compile(graph, self.cache)
         return self._executables[key]
+
+
+def cache_shape(config: DecoderConfig, n_cache: int, formats: tuple[str, str]) -> CacheShape:
+    """A cache of `n_cache` positions at least, keys and values in these formats."""
+    n_pages = -(-n_cache // PAGE_SIZE)
+    return CacheShape(
+        config.n_layers, config.n_kv_heads, config.key_size, config.value_size, n_pages, PAGE_SIZE, *formats
+    )
 
 
 def _allocate(executor: Executor, shape: CacheShape, n_ctx: int) -> Cache:

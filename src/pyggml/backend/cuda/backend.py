@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.full import room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import lay_out
@@ -45,7 +46,10 @@ class CUDABackend:
 
     def cache(self, shape: CacheShape) -> CUDACache:
         """See `Backend.cache`."""
-        return CUDACache(shape)
+        with room_for(
+            f"the key/value cache of {shape.n_layers} layers and {shape.n_pages * shape.page_size} positions"
+        ):
+            return CUDACache(shape)
 
     def compile(self, graph: Graph, cache: Cache) -> "CUDAExecutable":
         """See `Backend.compile`."""
@@ -145,7 +149,8 @@ class CUDAExecutable:
         if n_bytes > self._arena.size:
             # Plans hold addresses in the arena.
             self._plans.clear()
-            self._arena = device.allocate(n_bytes)
+            with room_for(f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"):
+                self._arena = device.allocate(n_bytes)
         base = int(self._arena.data.ptr)
 
         def address(buffer: Any) -> int:
