@@ -108,7 +108,7 @@ def fit(needs: Needs, n_free: int) -> tuple[int, str]:
     more = f"{n + 1} would need {_gib(needs.of(n + 1))}"
     if n:
         chosen = f"the last {n} of {n_all} layers on the GPU, the output counted as one"
-        return n, f"{chosen}: they need {_gib(needs.of(n))}, {more}; {budget}"
+        return n, f"{chosen}: they need {_gib(needs.of(n))}, {more}; {budget}; a smaller context (-c) makes room"
     return n, f"{more}; {budget}"
 
 
@@ -126,7 +126,7 @@ def _wanted(n_gpu_layers: int | str, n_layers: int) -> int | None:
 def _choose(wanted: int | None, n_layers: int, formats: Mapping[int, Format], needs: Callable[[], Needs]) -> _Choice:
     if wanted == 0:
         return _Choice(0, "all layers on the CPU, as asked for")
-    if reason := _unavailable():
+    if reason := gpu_unavailable():
         return _on_cpu(reason, is_expected=wanted is None)
     if own := [form.name for number, form in formats.items() if number not in FORMATS]:
         return _on_cpu(f"formats of one's own ({', '.join(own)}) are for the CPU")
@@ -150,7 +150,7 @@ def _on_cpu(reason: str, *, is_expected: bool = False) -> _Choice:
     return _Choice(0, said)
 
 
-def _unavailable() -> str | None:
+def gpu_unavailable() -> str | None:
     """Why no GPU can be used; None if one can."""
     try:
         device = importlib.import_module("pyggml_cuda.device")

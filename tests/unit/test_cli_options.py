@@ -246,6 +246,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "n_ubatch": 7,
         "n_threads": 3,
         "n_gpu_layers": "auto",
+        "n_sequences": 1,
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
         "formats": [],

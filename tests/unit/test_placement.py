@@ -77,13 +77,13 @@ def test_the_last_layers_go_to_the_gpu_the_output_first_of_all(gpu: Any, n: int)
             11 * GIB - 1,
             4,
             "the last 4 of 5 layers on the GPU, the output counted as one: they need 8.0 GiB, 5 would need 10.0 GiB;"
-            " 11.0 GiB are free, 1.0 GiB of which are left",
+            " 11.0 GiB are free, 1.0 GiB of which are left; a smaller context (-c) makes room",
         ),
         (
             3 * GIB,
             1,
             "the last 1 of 5 layers on the GPU, the output counted as one: they need 2.0 GiB, 2 would need 4.0 GiB;"
-            " 3.0 GiB are free, 1.0 GiB of which are left",
+            " 3.0 GiB are free, 1.0 GiB of which are left; a smaller context (-c) makes room",
         ),
         (3 * GIB - 1, 0, "1 would need 2.0 GiB; 3.0 GiB are free, 1.0 GiB of which are left"),
         (0, 0, "1 would need 2.0 GiB; 0.0 GiB are free, 1.0 GiB of which are left"),

@@ -68,7 +68,7 @@ class Run:
 
     def run(self) -> int:
         """Do all of it."""
-        loaded = load_model(locate_model(self._options.source), self._options.load, self._console)
+        loaded = load_model(locate_model(self._options.source), self._options.load, self._console, n_sequences=1)
         model = loaded.model
         self._check_context(model)
         template = self._choose_template(model)
