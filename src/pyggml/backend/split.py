@@ -43,32 +43,34 @@ class SplitCache:
     def __init__(self, shape: CacheShape, parts: Sequence[Cache]) -> None:
         self.shape = shape
         self.parts = parts
+        # What has only the output keeps nothing.
+        self._holders = [part for part in parts if part.shape.n_layers]
 
     def move(self, pages: Sequence[int], source: int, target: int, n: int, rope: Rope) -> None:
         """See `Cache.move`."""
-        for part in self.parts:
+        for part in self._holders:
             part.move(pages, source, target, n, rope)
 
     def copy_page(self, source: int, target: int) -> None:
         """See `Cache.copy_page`."""
-        for part in self.parts:
+        for part in self._holders:
             part.copy_page(source, target)
 
     def read(self, pages: Sequence[int], n: int) -> bytes:
         """See `Cache.read`."""
-        return b"".join(part.read(pages, n) for part in self.parts)
+        return b"".join(part.read(pages, n) for part in self._holders)
 
     def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
         """See `Cache.write`."""
         start = 0
-        for part in self.parts:
+        for part in self._holders:
             end = start + part.bytes_of(n)
             part.write(pages, n, data[start:end])
             start = end
 
     def bytes_of(self, n: int) -> int:
         """See `Cache.bytes_of`."""
-        return sum(part.bytes_of(n) for part in self.parts)
+        return sum(part.bytes_of(n) for part in self._holders)
 
 
 class SplitExecutable:
