@@ -102,13 +102,13 @@ def place(
 def fit(needs: Needs, n_free: int) -> tuple[int, str]:
     """How many layers fit into so many bytes of which a margin is kept, and why so many, in words."""
     n, n_all = needs.most(n_free - MARGIN), len(needs.layers)
-    budget = f"{_gib(n_free)} are free, {_gib(MARGIN)} of which are left"
+    budget = f"{_size(n_free)} are free, {_size(MARGIN)} of which are left"
     if n == n_all:
-        return n, f"all {n_all} layers on the GPU, the output counted as one: they need {_gib(needs.of(n))}; {budget}"
-    more = f"{n + 1} would need {_gib(needs.of(n + 1))}"
+        return n, f"all {n_all} layers on the GPU, the output counted as one: they need {_size(needs.of(n))}; {budget}"
+    more = f"{n + 1} would need {_size(needs.of(n + 1))}"
     if n:
         chosen = f"the last {n} of {n_all} layers on the GPU, the output counted as one"
-        return n, f"{chosen}: they need {_gib(needs.of(n))}, {more}; {budget}; a smaller context (-c) makes room"
+        return n, f"{chosen}: they need {_size(needs.of(n))}, {more}; {budget}; a smaller context (-c) makes room"
     return n, f"{more}; {budget}"
 
 
@@ -160,5 +160,5 @@ def gpu_unavailable() -> str | None:
     return reason
 
 
-def _gib(n_bytes: int) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB"
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"

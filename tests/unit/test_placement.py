@@ -86,7 +86,7 @@ def test_the_last_layers_go_to_the_gpu_the_output_first_of_all(gpu: Any, n: int)
             " 3.0 GiB are free, 1.0 GiB of which are left; a smaller context (-c) makes room",
         ),
         (3 * GIB - 1, 0, "1 would need 2.0 GiB; 3.0 GiB are free, 1.0 GiB of which are left"),
-        (0, 0, "1 would need 2.0 GiB; 0.0 GiB are free, 1.0 GiB of which are left"),
+        (0, 0, "1 would need 2.0 GiB; 0 MiB are free, 1.0 GiB of which are left"),
     ],
 )
 def test_what_fits_and_why(n_free: int, n: int, reason: str) -> None:
