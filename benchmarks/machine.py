@@ -33,7 +33,9 @@ def busy_core(is_busy: bool) -> Iterator[None]:
     if not is_busy:
         yield
         return
-    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", "while True: pass"])
+    # In a session of its own, as a service's or another terminal's programs are: Linux shares a core among sessions
+    # first, and among their threads then.
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", "while True: pass"], start_new_session=True)
     try:
         yield
     finally:

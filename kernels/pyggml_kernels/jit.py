@@ -26,6 +26,7 @@ import numba
 import numba.extending
 from numba.core.compiler import Compiler
 
+from pyggml_kernels.helpers import HelperCompiler
 from pyggml_kernels.old_caches import mark_used, remove_unused
 from pyggml_kernels.simd.cpu import tier
 
@@ -137,14 +138,14 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def device(function: Function) -> Function:
-    """A helper that kernels call; compiled into each of them.
+    """A helper that kernels call; compiled into each of them. It cannot be called from Python.
 
     It gets a name that no other has, in any process. Cached kernels bring their helpers along, and of those with one
     name the linker takes the first for all. Numba alone tells closures apart by a number that starts anew with each
     process, so that a kernel compiled in one process would call the helpers of a kernel compiled in another.
     """
     function.__qualname__ += f"_{uuid4().hex}"
-    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": HelperCompiler}
     return cast("Function", numba.njit(nogil=True, error_model="numpy", **options)(function))
 
 

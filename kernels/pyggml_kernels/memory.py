@@ -98,6 +98,16 @@ def float_to_half(typing_context: Any, value: Any) -> Any:
 
 
 @intrinsic
+def float_to_half_plain_nan(typing_context: Any, value: Any) -> Any:
+    """The 16 bits of the half nearest to a float, ties to even; of a NaN only the sign is kept."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return halves.from_float_plain_nan(builder, arguments[0])
+
+    return types.uint16(types.float32), generate
+
+
+@intrinsic
 def float_bits(typing_context: Any, value: Any) -> Any:
     """The 32 bits of a float."""
 

@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 
-from pyggml_kernels.jit import kernel
+from pyggml_kernels.jit import device, kernel
 from pyggml_kernels.memory import f32, f64, i32, i64
 from pyggml_kernels.rounding import multiply_add
+from pyggml_kernels.simd.rows import load_floats
+from pyggml_kernels.simd.vector import TILE_ROWS
+from pyggml_kernels.simd.widening import store_floats
 
 N_ARGUMENTS = 12
 
@@ -45,6 +48,15 @@ def rope_angles(arguments: int, chunk: int, worker: int) -> None:
         theta = theta * theta_scale
 
 
+@device
+def _rotate_vectors(first: int, second: int, cosines: int, n_pairs: int) -> None:
+    """Rotate 16 pairs; their sines lie `n_pairs` floats behind their cosines."""
+    x, y = load_floats(first), load_floats(second)
+    cosine, sine = load_floats(cosines), load_floats(cosines + n_pairs * 4)
+    store_floats(first, x * cosine - y * sine)
+    store_floats(second, x * sine + y * cosine)
+
+
 @kernel
 def rope_rotate(arguments: int, chunk: int, worker: int) -> None:
     """Rotate the pairs of every head in place; a token a chunk.
@@ -57,9 +69,16 @@ def rope_rotate(arguments: int, chunk: int, worker: int) -> None:
     n_pairs, apart, step = a[3], a[5], a[6]
     cosines = f32(a[4] + chunk * n_pairs * 8, n_pairs)
     sines = f32(a[4] + chunk * n_pairs * 8 + n_pairs * 4, n_pairs)
+    # Vectors where both elements of neighbouring pairs are neighbours, too.
+    whole = n_pairs - n_pairs % TILE_ROWS if step == 1 else 0
     for head in range(a[1]):
-        x = f32(a[0] + (chunk * a[7] + head * a[2]) * 4, a[2])
-        for pair in range(n_pairs):
+        address = a[0] + (chunk * a[7] + head * a[2]) * 4
+        for pair in range(0, whole, TILE_ROWS):
+            _rotate_vectors(
+                address + pair * 4, address + (pair + apart) * 4, a[4] + (chunk * 2 * n_pairs + pair) * 4, n_pairs
+            )
+        x = f32(address, a[2])
+        for pair in range(whole, n_pairs):
             first, second = x[pair * step], x[pair * step + apart]
             x[pair * step] = first * cosines[pair] - second * sines[pair]
             x[pair * step + apart] = first * sines[pair] + second * cosines[pair]

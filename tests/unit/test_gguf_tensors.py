@@ -133,6 +133,33 @@ def test_the_last_view_takes_the_map_with_it(tmp_path: Path) -> None:
     assert mapped() is None
 
 
+def resident_bytes(path: Path) -> int:
+    """How much of a mapped file is in this process's memory."""
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    mappings = [number for number, line in enumerate(lines) if line.endswith(str(path))]
+    sizes = [next(line for line in lines[number:] if line.startswith("Rss:")) for number in mappings]
+    return sum(int(size.split()[1]) * 1024 for size in sizes)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what of a mapped file is in memory")
+def test_released_pages_leave_memory_and_come_back(tmp_path: Path) -> None:
+    n_bytes = 1 << 22
+    data = np.random.default_rng(0).integers(0, 256, 2 * n_bytes, np.uint8)
+    infos = [info("first", (n_bytes,), I8), info("second", (n_bytes,), I8, n_bytes)]
+    path = FileBytes(infos=infos, data=data.tobytes()).write(tmp_path)
+    with GGUFFile.open(path) as file:
+        first, second = file.tensor_bytes("first"), file.tensor_bytes("second")
+        assert (first == data[:n_bytes]).all()
+        assert (second == data[n_bytes:]).all()
+        before = resident_bytes(path)
+        assert before >= 2 * n_bytes
+        file.release("first")
+        # Pages that tensors share stay, and the system maps some around those that are read.
+        assert resident_bytes(path) <= before - n_bytes + (1 << 17)
+        assert (first == data[:n_bytes]).all()
+        assert (second == data[n_bytes:]).all()
+
+
 def test_alignment_moves_the_data(tmp_path: Path) -> None:
     shapes = [("a", (3,), F32), ("b", (3,), F32)]
     for alignment in (1, 8, 64, 4096):

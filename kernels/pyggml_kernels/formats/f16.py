@@ -1,25 +1,15 @@
 """F16: one IEEE half a weight."""
 
-from typing import Any
-
 import numpy as np
 
 from pyggml_kernels.formats.format import NumberFormat
-from pyggml_kernels.jit import device, kernel
-from pyggml_kernels.memory import f32, float_bits, float_to_half, half_to_float, u16
+from pyggml_kernels.jit import kernel
+from pyggml_kernels.memory import f32, float_to_half_plain_nan, half_to_float, u16
+from pyggml_kernels.simd.floats import store_halves
+from pyggml_kernels.simd.rows import load_floats
+from pyggml_kernels.simd.vector import TILE_ROWS
 
 LAYOUT = np.dtype([("value", np.float16)])
-
-_SIGN = np.uint16(0x8000)
-_NAN = np.uint16(0x7E00)
-_SIGN_SHIFT = np.uint32(16)
-
-
-@device
-def float_to_half_plain_nan(value: Any) -> Any:
-    """The 16 bits of the half nearest to a float, ties to even; of a NaN only the sign is kept."""
-    sign = np.uint16(float_bits(value) >> _SIGN_SHIFT) & _SIGN
-    return np.uint16(sign | _NAN if value != value else float_to_half(value))
 
 
 @kernel
@@ -34,7 +24,10 @@ def load_f16(source: int, n: int, out: int) -> None:
 def store_f16(source: int, n: int, out: int) -> None:
     """Floats to halves, to nearest even."""
     floats, values = f32(source, n), u16(out, n)
-    for i in range(n):
+    whole = n - n % TILE_ROWS
+    for i in range(0, whole, TILE_ROWS):
+        store_halves(out + i * 2, load_floats(source + i * 4))
+    for i in range(whole, n):
         values[i] = float_to_half_plain_nan(floats[i])
 
 

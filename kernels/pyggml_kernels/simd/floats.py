@@ -1,4 +1,4 @@
-"""Functions of vectors of 16 floats, lane by lane and across lanes; loads and stores of fewer.
+"""Functions of vectors of 16 floats or doubles, lane by lane and across lanes; loads and stores of fewer.
 
 A scalar among the operands stands for itself in every lane.
 """
@@ -10,8 +10,9 @@ from numba import types
 from numba.core import cgutils
 
 from pyggml_kernels.jit import intrinsic
+from pyggml_kernels.simd import halves
 from pyggml_kernels.simd.operators import same_width
-from pyggml_kernels.simd.vector import FLOATS, I1, I8, I32, I64, TILE_ROWS, call, select_lanes, splat
+from pyggml_kernels.simd.vector import DOUBLES, FLOATS, I1, I8, I32, I64, TILE_ROWS, call, select_lanes, splat, store
 
 # Numba's own functions, which it does not type.
 _cgutils: Any = cgutils
@@ -58,6 +59,17 @@ def store_some(typing_context: Any, address: Any, values: Any, n: Any) -> Any:
 
 
 @intrinsic
+def store_halves(typing_context: Any, address: Any, values: Any) -> Any:
+    """Write 16 floats as the halves nearest to them, ties to even; of a NaN only the sign is kept."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        store(builder, arguments[0], halves.from_float_plain_nan(builder, arguments[1]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, FLOATS), generate
+
+
+@intrinsic
 def in_every_lane(typing_context: Any, value: Any) -> Any:
     """A float in each of 16 lanes."""
     return FLOATS(types.float32), lambda context, builder, signature, arguments: splat(builder, arguments[0], TILE_ROWS)
@@ -100,7 +112,7 @@ def _across(combine: Any) -> Any:
                 value = combine(builder, value, select_lanes(builder, value, lanes))
             return value
 
-        return FLOATS(vector), generate
+        return vector(vector), generate
 
     return reduce
 
@@ -109,9 +121,25 @@ def _larger(builder: Any, x: Any, y: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", y, x), y, x)
 
 
+@intrinsic
+def as_doubles(typing_context: Any, values: Any) -> Any:
+    """Each lane as a double."""
+    return DOUBLES(FLOATS), lambda context, builder, signature, arguments: builder.fpext(arguments[0], DOUBLES.llvm)
+
+
 #: The largest lane, unless there are NaNs, and the sum of all lanes: in every lane.
 largest_lane = intrinsic(_across(_larger))
 sum_of_lanes = intrinsic(_across(lambda builder, x, y: builder.fadd(x, y)))
+
+
+@intrinsic
+def first_lane(typing_context: Any, values: Any) -> Any:
+    """The number in the first lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.extract_element(arguments[0], I32(0))
+
+    return values.element(values), generate
 
 
 @intrinsic

@@ -59,3 +59,13 @@ def from_float(builder: Any, values: Any) -> Any:
     is_nan = builder.icmp_unsigned(">", magnitude, _constant(words, _INFINITY))
     result = builder.select(is_nan, _constant(words, 0x7E00), result)
     return builder.trunc(builder.or_(result, sign), halves)
+
+
+def from_float_plain_nan(builder: Any, values: Any) -> Any:
+    """As `from_float`, but of a NaN only the sign is kept."""
+    halves = _like(values.type, I16)
+    bits = builder.bitcast(values, _like(values.type, I32))
+    sign = builder.and_(builder.trunc(builder.lshr(bits, _constant(bits.type, 16)), halves), _constant(halves, 0x8000))
+    nan = builder.or_(sign, _constant(halves, 0x7E00))
+    is_nan = builder.fcmp_unordered("uno", values, values)
+    return builder.select(is_nan, nan, from_float(builder, values))

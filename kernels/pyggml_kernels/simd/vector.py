@@ -14,7 +14,7 @@ from numba.extending import register_model
 #: Rows of weights in a tile: the 32-bit lanes of a 512-bit register.
 TILE_ROWS = 16
 
-I1, I8, I16, I32, I64, F16, F32 = (
+I1, I8, I16, I32, I64, F16, F32, F64 = (
     ir.IntType(1),
     ir.IntType(8),
     ir.IntType(16),
@@ -22,8 +22,16 @@ I1, I8, I16, I32, I64, F16, F32 = (
     ir.IntType(64),
     ir.HalfType(),
     ir.FloatType(),
+    ir.DoubleType(),
 )
-_ELEMENTS = {types.boolean: I1, types.int8: I8, types.int16: I16, types.int32: I32, types.float32: F32}
+_ELEMENTS = {
+    types.boolean: I1,
+    types.int8: I8,
+    types.int16: I16,
+    types.int32: I32,
+    types.float32: F32,
+    types.float64: F64,
+}
 
 
 class Vector(types.Type):
@@ -52,6 +60,7 @@ PAIRS = Vector(types.int16, 2 * TILE_ROWS)
 #: A number for each row of a tile.
 INTEGERS = Vector(types.int32, TILE_ROWS)
 FLOATS = Vector(types.float32, TILE_ROWS)
+DOUBLES = Vector(types.float64, TILE_ROWS)
 
 
 def load(builder: Any, address: Any, kind: ir.Type) -> Any:
