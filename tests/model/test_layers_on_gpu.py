@@ -1,5 +1,6 @@
 """Loading with layers on a GPU, for which another CPU backend stands: what is chosen, and memory that is full."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of
 from pyggml.placement import MARGIN
 from pyggml_kernels.formats import FORMATS
+from tests.unit.cli_running import invoke
 from tests.unit.fake_gpu import install_gpu
 
 STORY = "Ravi was a curious boy who lived near the lighthouse."
@@ -104,3 +106,11 @@ def test_caches_that_a_gpu_has_not_got(gpu: Any) -> None:
         load(2, cache_type_k="q8_0")
     with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: cache_type_k is q8_0"):
         assert load("auto", cache_type_k="q8_0").placement.n_on_gpu == 0
+
+
+def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:
+    arguments = ("bench", "-p", "8", "-n", "0", "-r", "1", "--no-warmup", "-o", "json")
+    given = json.loads(invoke(*arguments, "-ngl", "0,3").stdout)
+    assert [(each["backends"], each["n_gpu_layers"]) for each in given] == [("CPU", 0), ("CUDA", 3)]
+    (fitting,) = json.loads(invoke(*arguments).stdout)
+    assert (fitting["backends"], fitting["n_gpu_layers"]) == ("CUDA", -1)

@@ -2,8 +2,11 @@
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
@@ -20,11 +23,23 @@ class LoadedModel:
     seconds: float
 
 
+@contextmanager
+def told_warnings(console: Console) -> Iterator[None]:
+    """Have RuntimeWarnings told as the program tells its own."""
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        console.warn(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = tell
+        yield
+
+
 def load_model(path: Path, options: LoadOptions, console: Console, **shared: int) -> LoadedModel:
     """Load the model; `shared` are `n_cache` and `n_sequences` of `load`. Raises PyggmlError."""
     started = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RuntimeWarning)
+    with told_warnings(console):
         model = load(
             path,
             n_ctx=options.ctx_size,
@@ -38,8 +53,6 @@ def load_model(path: Path, options: LoadOptions, console: Console, **shared: int
             **shared,
             on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
         )
-    for each in caught:
-        console.warn(str(each.message))
     if options.gpu_layers == AUTO and model.placement.n_on_gpu:
         console.remark(model.placement.reason)
     return LoadedModel(model, time.perf_counter() - started)
