@@ -186,6 +186,28 @@ def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkey
         CUDABackend(1, 1).matrix(np.zeros(16 * 8 * 34, np.uint8), 8, 16, 256)
 
 
+def test_memory_may_be_full_later(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = CUDABackend(N_BATCH, N_SEQUENCES)
+    decoder = DeviceDecoder("Q8_0", True)
+    executable, graph, its_cache = (
+        decoder.compiled_for(backend),
+        decoder.graph(cast("Any", backend)),
+        backend.cache(SHAPE),
+    )
+    executable.run(step(1, [0]))
+
+    def refuse(n_bytes: int) -> None:
+        raise MemoryError(f"out of memory allocating {n_bytes} bytes")
+
+    monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
+    with pytest.raises(DeviceMemoryError, match="no room for what 9 tokens come to in between; a smaller -ub or -ngl"):
+        executable.run(step(9, [0]))
+    with pytest.raises(DeviceMemoryError, match=f"no room for what comes with a batch of {N_BATCH} tokens"):
+        backend.compile(graph, its_cache)
+    # What fits goes on.
+    assert executable.run(step(1, [0])).shape == (1, N_VOCAB)
+
+
 @pytest.mark.parametrize(
     ("n_devices", "capability", "reason"),
     [(0, (9, 0), "finds no GPU"), (1, (7, 5), "has compute capability 7.5; 8.0 is the least"), (1, (9, 0), None)],

@@ -57,7 +57,8 @@ class CUDABackend:
             raise TypeError("a CUDA plan needs a cache on the GPU")
         if any(isinstance(node, Observe) for node in graph.nodes):
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
-        return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
+        with room_for(f"what comes with a batch of {self._n_batch} tokens"):
+            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
 
 
 @dataclass
