@@ -1,7 +1,6 @@
 """The GPU itself, through CuPy: compiled kernels, launches, graphs."""
 
 import ctypes
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import Graph, Stream, driver
 
+from pyggml_cuda.driver import library
 from pyggml_cuda.launch import KernelName, Launch
 from pyggml_cuda.sources import program
 
@@ -60,11 +60,6 @@ class _Config(ctypes.Structure):
 
 
 @cache
-def _driver() -> ctypes.CDLL:
-    return ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-
-
-@cache
 def compute_capability() -> tuple[int, int]:
     """Of the current GPU, as in (9, 0)."""
     major, minor = divmod(int(cupy.cuda.Device().compute_capability), 10)
@@ -82,7 +77,7 @@ def launching(launch: Launch) -> Action:
     config = _Config(launch.grid, (launch.block, 1, 1), launch.shared_bytes)
     config.attributes = ctypes.pointer(attribute)
     config.n_attributes = int(compute_capability() >= (9, 0))
-    start_kernel = _driver().cuLaunchKernelEx
+    start_kernel = library().cuLaunchKernelEx
 
     def start(stream: Stream) -> None:
         config.stream = stream.ptr

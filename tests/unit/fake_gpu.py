@@ -15,6 +15,7 @@ def install_gpu(monkeypatch: pytest.MonkeyPatch, backend: Callable[[int, int], A
     device.free_bytes = lambda: 100 << 30
     cuda: Any = ModuleType("pyggml.backend.cuda")
     cuda.CUDABackend = backend
+    monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: True)
     monkeypatch.setitem(sys.modules, "pyggml_cuda.device", device)
     monkeypatch.setitem(sys.modules, "pyggml.backend.cuda", cuda)
     return device

@@ -55,7 +55,16 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[1:] == ["no GPU can be used: the CUDA driver is missing or too old (cudaErrorNoDevice)"]
 
 
+def test_no_driver_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_listing(monkeypatch, FakeGPU(0, "NVIDIA H200", (9, 0), GIB, GIB))
+    monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: False)
+    lines = invoke("devices").stdout.splitlines()
+    reason = "there is no CUDA driver on this machine; NVIDIA's is needed for its GPUs"
+    assert lines[1:] == [f"no GPU can be used: {reason}"]
+
+
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_listing(monkeypatch)
     for name in ("device", "listing"):
         monkeypatch.setitem(sys.modules, f"pyggml_cuda.{name}", None)
     lines = invoke("devices").stdout.splitlines()

@@ -1,5 +1,6 @@
 """Where layers go: the last ones on the GPU, as many as are asked for or fit; the rest on the CPU."""
 
+import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.split import LayerSplit
 from pyggml.errors import UsageError
 from pyggml.placement import MARGIN, Needs, fit, place
+from pyggml_cuda import driver
 from pyggml_kernels.formats import FORMATS, Format
 from tests.unit.fake_gpu import install_gpu
 
@@ -150,20 +152,51 @@ def test_formats_of_ones_own_stay_on_the_cpu(gpu: Any, n: int | str) -> None:
         assert isinstance(placed(n, {**FORMATS, own.type_id: own}).executor, CPUBackend)
 
 
-def test_no_driver(gpu: Any) -> None:
+def test_no_gpu(gpu: Any) -> None:
     gpu.unavailable = lambda: "the CUDA driver finds no GPU"
     with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: the CUDA driver finds no GPU"):
         assert isinstance(placed(99).executor, CPUBackend)
 
 
-def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_driver(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: False)
+    with pytest.warns(
+        RuntimeWarning, match="none on a GPU: there is no CUDA driver on this machine; NVIDIA's is needed"
+    ):
+        assert isinstance(placed(99).executor, CPUBackend)
+
+
+def test_no_cupy(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyggml_cuda.device", None)
     with pytest.warns(RuntimeWarning, match=r"CuPy cannot be imported \(.*\); pip install 'pyggml\[cuda\]'"):
         assert isinstance(placed(99).executor, CPUBackend)
 
 
-def test_auto_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_needs_no_gpu(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyggml_cuda.device", None)
     placement = placed("auto")
     assert isinstance(placement.executor, CPUBackend)
     assert "CuPy cannot be imported" in placement.reason
+
+
+def test_without_a_driver_cupy_is_not_imported() -> None:
+    code = """
+import sys
+from pyggml_cuda import driver
+driver.is_installed = lambda: False
+import pyggml
+model = pyggml.load(pyggml.demo_model(), n_ctx=256, n_threads=1, n_gpu_layers="auto")
+sys.exit("cupy" in sys.modules or model.placement.n_on_gpu)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_driver_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    for load_library, is_installed in ((refuse, False), (str, True)):
+        monkeypatch.setattr("ctypes.CDLL", load_library)
+        driver.library.cache_clear()
+        assert driver.is_installed() == is_installed
+    driver.library.cache_clear()

@@ -8,6 +8,7 @@ import click
 from pyggml.bench.fields import cpu_name
 from pyggml.errors import UsageError
 from pyggml.placement import gpu_unavailable
+from pyggml_cuda import driver
 from pyggml_kernels.simd.cpu import tier
 from pyggml_kernels.threads import available_cores
 
@@ -26,6 +27,8 @@ def list_devices() -> None:
 
 
 def _gpu_lines() -> Iterator[str]:
+    if not driver.is_installed():
+        return
     try:
         listing = import_module("pyggml_cuda.listing")
     except ImportError:
@@ -33,6 +36,6 @@ def _gpu_lines() -> Iterator[str]:
     for gpu in listing.gpus():
         major, minor = gpu.capability
         memory = f"{gpu.free_bytes / 2**30:.1f} of {gpu.total_bytes / 2**30:.1f} GiB free"
-        driver = "driver for CUDA {}.{}".format(*listing.driver_version())
+        newest = "driver for CUDA {}.{}".format(*listing.driver_version())
         too_old = "" if gpu.is_usable else ", too old"
-        yield f"GPU {gpu.number}: {gpu.name}, compute capability {major}.{minor}{too_old}, {memory}, {driver}"
+        yield f"GPU {gpu.number}: {gpu.name}, compute capability {major}.{minor}{too_old}, {memory}, {newest}"
