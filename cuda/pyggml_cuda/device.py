@@ -19,6 +19,9 @@ LEAST_CAPABILITY = (8, 0)
 _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
 
+#: What is raised by a GPU that fails.
+FAILURES = (cupy.cuda.runtime.CUDARuntimeError, driver.CUDADriverError)
+
 #: Something that a stream is to do.
 Action = Callable[[Stream], None]
 

@@ -27,7 +27,11 @@ class ModelError(PyggmlError):
     """A sound GGUF file that is no model pyggml can run: unknown architecture, missing tensor, wrong shape."""
 
 
-class DeviceMemoryError(PyggmlError):
+class DeviceError(PyggmlError):
+    """A GPU that fails."""
+
+
+class DeviceMemoryError(DeviceError):
     """A GPU whose memory is full."""
 
 

@@ -10,6 +10,7 @@ pytest.importorskip(
     "cupy", reason="needs CuPy, which the extra [cuda] brings; sources and layouts are tested without it"
 )
 
+import cupy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from pyggml.backend.graph import Attention, Graph, Linear, RMSNorm
 from pyggml.backend.observation import Observer
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml.backend.segments import cut
-from pyggml.errors import DeviceMemoryError, ModelError, UsageError
+from pyggml.errors import DeviceError, DeviceMemoryError, ModelError, UsageError
 from pyggml_cuda.cache import CacheRows
 from pyggml_cuda.device import unavailable
 from pyggml_kernels.formats import format_named
@@ -184,6 +185,17 @@ def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkey
     monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
     with pytest.raises(DeviceMemoryError, match=r"memory is full: no room for a matrix of 16 x 256 in Q8_0 \(out of"):
         CUDABackend(1, 1).matrix(np.zeros(16 * 8 * 34, np.uint8), 8, 16, 256)
+
+
+def test_a_gpu_that_fails(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable = DeviceDecoder("Q8_0", True).compiled_for(CUDABackend(N_BATCH, N_SEQUENCES))
+
+    def fail(*_: object) -> None:
+        raise cupy.cuda.runtime.CUDARuntimeError(719)
+
+    monkeypatch.setattr("pyggml_cuda.device.copy_to_host", fail)
+    with pytest.raises(DeviceError, match=r"the GPU failed \(cudaErrorLaunchFailure.*\); start anew, with -ngl 0"):
+        executable.run(step(1, [0]))
 
 
 def test_memory_may_be_full_later(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:

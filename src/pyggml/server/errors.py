@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from pyggml.errors import (
     ChatTemplateError,
     ContextError,
+    DeviceError,
     PromptTooLongError,
     PyggmlError,
     QueueFullError,
@@ -36,6 +37,7 @@ _TYPES = {
 _STATUSES: tuple[tuple[type[PyggmlError], int], ...] = (
     (QueueFullError, 503),
     (StoppedError, 503),
+    (DeviceError, 503),
     (ContextError, 400),
     (TokenizerError, 400),
     (ChatTemplateError, 400),

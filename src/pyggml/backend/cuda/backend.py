@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cuda.cache import CUDACache
-from pyggml.backend.cuda.full import room_for
+from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import lay_out
@@ -96,13 +96,14 @@ class CUDAExecutable:
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
         plan = self._plan(n_rows, shape)
-        self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
-        self._start(plan)
         rows, columns = n_rows[self._result.rows], self._result.n_columns
-        result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
-        if rows:
-            device.copy_to_host(result, plan.result, self._stream)
-        self._stream.synchronize()
+        with at_work():
+            self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
+            self._start(plan)
+            result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
+            if rows:
+                device.copy_to_host(result, plan.result, self._stream)
+            self._stream.synchronize()
         return result
 
     def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:

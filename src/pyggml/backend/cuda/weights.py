@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.cuda.full import room_for
+from pyggml.backend.cuda.failures import room_for
 from pyggml.backend.gpu_limits import check_matrix
 from pyggml.backend.protocol import Weight
 from pyggml_cuda import device, layout, pack
