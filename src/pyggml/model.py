@@ -163,7 +163,7 @@ class Model:
             rows = []
             for start in range(0, len(tokens), batch):
                 part = tokens[start : start + batch]
-                rows.append(self.engine.step([Part(sequence, start, part, range(len(part)))], n_layers))
+                rows.append(self.engine.step([Part(sequence, start, part, range(len(part)))], n_layers).copy())
             return np.concatenate(rows)
         finally:
             sequence.truncate(0)

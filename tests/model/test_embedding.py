@@ -35,7 +35,10 @@ def states_of(model: Model, tokens: list[int]) -> Vectors:
     sequence = model.engine.new_sequence()
     try:
         return np.concatenate(
-            [model.engine.step([Part(sequence, i, [token], [0])], has_head=False) for i, token in enumerate(tokens)]
+            [
+                model.engine.step([Part(sequence, i, [token], [0])], has_head=False).copy()
+                for i, token in enumerate(tokens)
+            ]
         )
     finally:
         sequence.truncate(0)

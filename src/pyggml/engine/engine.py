@@ -86,15 +86,15 @@ class Engine:
 
         Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; without the head, the normalized
         states (n_outputs, n_embd) that it reads; with `n_layers`, their hidden states (n_outputs, n_embd) after so
-        many layers. An observer sees all rows that its weights are multiplied with. ContextError if the cache has no
-        room.
+        many layers: valid until the next step, which needs their memory. An observer sees all rows that its weights are
+        multiplied with. ContextError if the cache has no room.
         """
         with self._lock:
             for part in parts:
                 part.sequence.reserve(part.start + len(part.tokens))
                 for shared, own in part.sequence.own(part.start):
                     self.cache.copy_page(shared, own)
-            return self._executable(n_layers, has_head, observer).run(_gather(parts)).copy()
+            return self._executable(n_layers, has_head, observer).run(_gather(parts))
 
     def discard(self, sequence: PagedSequence, start: int, n: int, n_positions: int) -> None:
         """Let a sequence of `n_positions` forget the `n` positions from `start` on; those behind move down."""

@@ -106,9 +106,12 @@ class Session:
         return None
 
     def _evaluate(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
-        """The logits (n_vocab,) after the last of these tokens, which join the cache."""
+        """The logits (n_vocab,) after the last of these tokens, which join the cache.
+
+        A copy, as others may use the engine before the next token is chosen by them.
+        """
         part = Part(self._sequence, len(self.tokens), tokens, [len(tokens) - 1])
-        logits: npt.NDArray[np.float32] = self._engine.step([part])[0]
+        logits: npt.NDArray[np.float32] = self._engine.step([part])[0].copy()
         self.tokens.extend(tokens)
         return logits
 
