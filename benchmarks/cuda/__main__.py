@@ -1,14 +1,15 @@
-"""Everything there is to measure of the CUDA backend: exactness of the kernels, their speeds, whole models.
+"""Everything there is to measure of the CUDA backend: exactness of the kernels, their speeds, whole models, split ones.
 
 python -m benchmarks.cuda    # on a machine with a GPU; a few minutes
 """
 
 import sys
 
-from benchmarks.cuda import kernels, models, times
+from benchmarks.cuda import kernels, models, offload, times
 
 if __name__ == "__main__":
     kernels.check_all()
     times.main()
     models.main([])
+    offload.main([])
     sys.exit(bool(kernels.failures))

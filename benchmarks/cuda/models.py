@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 import pyggml
+from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.cuda import CUDABackend
-from pyggml.backend.protocol import Weight
+from pyggml.backend.protocol import Backend, Weight, WeightStore
+from pyggml.backend.split import LayerSplit
 from pyggml.engine import Engine, Part
 from pyggml.models import DecoderConfig, DecoderWeights
 from pyggml.models.qwen2 import QWEN2
@@ -83,21 +85,21 @@ def random_matrix(name: str, n_rows: int, n_columns: int) -> npt.NDArray[np.uint
     return blocks.view(np.uint8)
 
 
-def random_weights(backend: CUDABackend, shape: Shape, mixture: str) -> tuple[DecoderWeights, int]:
-    """Weights on the device, and their bytes that every token reads."""
+def random_weights(stores: Sequence[WeightStore], shape: Shape, mixture: str) -> tuple[DecoderWeights, int]:
+    """Weights, placed in a store for each layer and one for the output, and their bytes that every token reads."""
     s, n_kv = shape, shape.n_kv_heads * (shape.n_embd // shape.n_heads)
     n_bytes = 0
 
-    def matrix(name: str, rows: int, columns: int) -> Weight:
+    def matrix(store: WeightStore, name: str, rows: int, columns: int) -> Weight:
         nonlocal n_bytes
         data = random_matrix(name, rows, columns)
         n_bytes += data.nbytes
-        return backend.matrix(data, format_named(name).type_id, rows, columns)
+        return store.matrix(data, format_named(name).type_id, rows, columns)
 
-    def vector(n: int, value: float) -> Weight:
-        return backend.vector(np.full(n, value, np.float32).view(np.uint8), 0, n)
+    def vector(store: WeightStore, n: int, value: float) -> Weight:
+        return store.vector(np.full(n, value, np.float32).view(np.uint8), 0, n)
 
-    def layer(index: int) -> LayerWeights:
+    def layer(index: int, store: WeightStore) -> LayerWeights:
         sizes = {
             "attn_q": (s.n_embd, s.n_embd),
             "attn_k": (n_kv, s.n_embd),
@@ -108,31 +110,41 @@ def random_weights(backend: CUDABackend, shape: Shape, mixture: str) -> tuple[De
             "ffn_down": (s.n_embd, s.n_ff),
         }
         matrices: dict[str, Any] = {
-            name: matrix(format_of(mixture, name, index, s.n_layers), *size) for name, size in sizes.items()
+            name: matrix(store, format_of(mixture, name, index, s.n_layers), *size) for name, size in sizes.items()
         }
         biases: dict[str, Any] = {
-            f"attn_{each}_bias": vector(n, 0.0) for each, n in (("q", s.n_embd), ("k", n_kv), ("v", n_kv))
+            f"attn_{each}_bias": vector(store, n, 0.0) for each, n in (("q", s.n_embd), ("k", n_kv), ("v", n_kv))
         }
         absent: dict[str, Any] = dict.fromkeys(
             f"{name}_bias" for name in ("attn_output", "ffn_gate", "ffn_up", "ffn_down")
         )
         return LayerWeights(
-            attn_norm=vector(s.n_embd, 1.0), ffn_norm=vector(s.n_embd, 1.0), **matrices, **biases, **absent
+            attn_norm=vector(store, s.n_embd, 1.0),
+            ffn_norm=vector(store, s.n_embd, 1.0),
+            **matrices,
+            **biases,
+            **absent,
         )
 
-    layers = tuple(layer(index) for index in range(s.n_layers))
-    output = matrix("Q8_0" if mixture == "Q8_0" else "Q6_K", s.n_vocab, s.n_embd)
-    table = backend.table(random_matrix("Q8_0", 4096, s.n_embd), 8, 4096, s.n_embd)
-    return DecoderWeights(table, layers, vector(s.n_embd, 1.0), output, None, None, "output.weight"), n_bytes
+    layers = tuple(layer(index, store) for index, store in enumerate(stores[:-1]))
+    output = matrix(stores[-1], "Q8_0" if mixture == "Q8_0" else "Q6_K", s.n_vocab, s.n_embd)
+    table = stores[0].table(random_matrix("Q8_0", 4096, s.n_embd), 8, 4096, s.n_embd)
+    norm = vector(stores[-1], s.n_embd, 1.0)
+    return DecoderWeights(table, layers, norm, output, None, None, "output.weight"), n_bytes
 
 
-def engine_for(name: str, n_ctx: int, n_sequences: int, n_batch: int) -> tuple[Engine, int, float]:
-    """A model of random weights, the bytes a token reads, and how long it took to place them."""
+def engine_for(
+    name: str, n_ctx: int, n_sequences: int, n_batch: int, n_gpu_layers: int | None = None
+) -> tuple[Engine, int, float]:
+    """A model of random weights, so many of its layers on the GPU or all; the bytes a token reads, and how long it took
+    to place them."""
     size, mixture = name.split("-", 1)
     s = SHAPES[size]
-    backend = CUDABackend(n_batch, n_sequences)
+    n_on_gpu = s.n_layers + 1 if n_gpu_layers is None else n_gpu_layers
+    gpu, cpu = CUDABackend(n_batch, n_sequences), CPUBackend(None, n_batch, n_sequences)
+    layers: list[Backend] = [*[cpu] * (s.n_layers + 1 - n_on_gpu), *[gpu] * n_on_gpu]
     start = perf_counter()
-    weights, n_bytes = random_weights(backend, s, mixture)
+    weights, n_bytes = random_weights(layers, s, mixture)
     seconds = perf_counter() - start
     head = s.n_embd // s.n_heads
     config = DecoderConfig(
@@ -153,7 +165,7 @@ def engine_for(name: str, n_ctx: int, n_sequences: int, n_batch: int) -> tuple[E
     engine = Engine(
         config,
         weights,
-        backend,
+        LayerSplit(layers),
         n_ctx=n_ctx,
         n_cache=n_ctx * n_sequences,
         n_batch=n_batch,
@@ -232,10 +244,7 @@ def check_small_model(path: Path) -> Iterator[str]:
         yield f"greedy text, {beginning!r}: {len(tokens[0])} and {len(tokens[1])} tokens, equal up to {same}"
     text = cpu.tokenize(HELD_OUT.read_text(encoding="utf-8"))[:448]
     a, b = (model.logits(text).astype(np.float64) for model in (cpu, gpu))
-    p, q = (each - _log_sum_exp(each) for each in (a, b))
-    divergence = (np.exp(p) * (p - q)).sum(-1).mean()
-    agreement = (a.argmax(-1) == b.argmax(-1)).mean()
-    yield f"logits: NMSE {_nmse(b, a):.1e}, mean KL divergence {divergence:.1e}, top-1 {agreement:.2%}"
+    yield f"logits: NMSE {_nmse(b, a):.1e}, mean KL divergence {divergence(a, b):.1e}, top-1 {agreement(a, b):.2%}"
     layers = [[model.hidden_states(text, layer) for model in (cpu, gpu)] for layer in range(cpu.config.n_layers + 1)]
     yield "hidden states after each layer, NMSE: " + ", ".join(f"{_nmse(y, x):.0e}" for x, y in layers)
     sequence = gpu.engine.new_sequence()
@@ -244,6 +253,17 @@ def check_small_model(path: Path) -> Iterator[str]:
     )
     differing = np.count_nonzero(one != gpu.logits(text[:300]))
     yield f"one by one and in batches: {differing} of {one.size} logits differ"
+
+
+def divergence(exact: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
+    """The mean KL divergence of logits (n_tokens, n_vocab) from others."""
+    p, q = (each - _log_sum_exp(each) for each in (exact, found))
+    return float((np.exp(p) * (p - q)).sum(-1).mean())
+
+
+def agreement(exact: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
+    """The share of tokens whose most probable next one is the same."""
+    return float((exact.argmax(-1) == found.argmax(-1)).mean())
 
 
 def _log_sum_exp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -40,17 +40,16 @@ class RowStore:
         table = np.asarray(pages, np.int64)
         return cupy.asarray(table[positions // self._page_size]), cupy.asarray(positions % self._page_size)
 
-    def read(self, pages: Sequence[int], n: int) -> bytes:
+    def read(self, pages: Sequence[int], n: int) -> npt.NDArray[np.uint8]:
         """The rows of the first `n` positions, (n, n_layers, n_kv_heads, row_bytes)."""
         page, slot = self._index(pages, 0, n)
         rows: npt.NDArray[np.uint16] = cupy.asnumpy(self._data[page, :, :, slot])
-        return rows.tobytes()
+        return np.ascontiguousarray(rows).view(np.uint8)
 
     def write(self, pages: Sequence[int], n: int, data: npt.NDArray[np.uint8]) -> None:
         """What `read` gave, back again."""
         page, slot = self._index(pages, 0, n)
-        shape = (n, *self._data.shape[1:3], self.size)
-        self._data[page, :, :, slot] = cupy.asarray(data.view(np.uint16).reshape(shape))
+        self._data[page, :, :, slot] = cupy.asarray(np.ascontiguousarray(data).view(np.uint16))
         settle()
 
     def move(

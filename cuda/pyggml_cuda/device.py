@@ -14,8 +14,8 @@ from cupy.cuda import Graph, Stream, driver
 from pyggml_cuda.launch import KernelName, Launch
 from pyggml_cuda.sources import program
 
-# Kernels compile for 7.5, too, but take more shared memory than it has.
-_LEAST_CAPABILITY = (8, 0)
+#: The oldest that kernels run on; they compile for 7.5, too, but take more shared memory than it has.
+LEAST_CAPABILITY = (8, 0)
 _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
 
@@ -172,6 +172,13 @@ def new_stream() -> Stream:
     return Stream(non_blocking=True)
 
 
+def free_bytes() -> int:
+    """The memory that is free on the current GPU."""
+    cupy.get_default_memory_pool().free_all_blocks()
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    return int(free)
+
+
 def unavailable() -> str | None:
     """Why there is no GPU to work with; None if there is one."""
     try:
@@ -180,8 +187,8 @@ def unavailable() -> str | None:
         return f"the CUDA driver is missing or too old ({error})"
     if not n_devices:
         return "the CUDA driver finds no GPU"
-    if compute_capability() < _LEAST_CAPABILITY:
-        found, least = (".".join(map(str, each)) for each in (compute_capability(), _LEAST_CAPABILITY))
+    if compute_capability() < LEAST_CAPABILITY:
+        found, least = (".".join(map(str, each)) for each in (compute_capability(), LEAST_CAPABILITY))
         return f"the GPU has compute capability {found}; {least} is the least"
     return None
 

@@ -27,6 +27,10 @@ class ModelError(PyggmlError):
     """A sound GGUF file that is no model pyggml can run: unknown architecture, missing tensor, wrong shape."""
 
 
+class DeviceMemoryError(PyggmlError):
+    """A GPU whose memory is full."""
+
+
 class QuantizeError(PyggmlError):
     """A model that cannot be quantized as asked: unknown type, missing or unfit importance, weights not finite."""
 

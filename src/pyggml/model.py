@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from pyggml.backend.cpu import on_kernel_compilation
 from pyggml.chat import ChatTemplate, Message
-from pyggml.engine import Engine, Event, GenerationOptions, Part, Session
-from pyggml.errors import ContextError, UsageError
+from pyggml.engine import Engine, Event, GenerationOptions, Part, Session, cache_shape, gpu_needs
+from pyggml.errors import ContextError, DeviceMemoryError, UsageError
 from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of, load_weights
-from pyggml.placement import place
+from pyggml.placement import Placement, place
 from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml_kernels.formats import OwnFormat
@@ -45,13 +45,18 @@ class Model:
     """A model in memory: text to tokens, tokens to logits, prompts to text. One caller at a time."""
 
     def __init__(
-        self, file: GGUFFile, tokenizer: Tokenizer, config: DecoderConfig, engine: Engine, n_threads: int
+        self, file: GGUFFile, tokenizer: Tokenizer, config: DecoderConfig, engine: Engine, placement: Placement
     ) -> None:
         self.file = file
         self.tokenizer = tokenizer
         self.config = config
         self.engine = engine
-        self.n_threads = n_threads
+        self.placement = placement
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that compute on the CPU; 1 if all layers are on a GPU."""
+        return self.placement.n_threads
 
     @property
     def n_ctx(self) -> int:
@@ -177,7 +182,7 @@ def load(
     n_batch: int = 2048,
     n_ubatch: int = 512,
     n_threads: int | None = None,
-    n_gpu_layers: int = 0,
+    n_gpu_layers: int | str = 0,
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
     n_sequences: int = _N_SEQUENCES,
@@ -192,14 +197,15 @@ def load(
     n_sequences: contexts that can be advanced in one step.
     n_batch, n_ubatch: the prompt is evaluated in batches of the smaller of the two.
     n_threads: None for all cores this process may use.
-    n_gpu_layers: more than the model has layers, or -1, places all of them and the output on a GPU, 0 none; a number
-        between, and a machine without a usable GPU, is a RuntimeWarning.
+    n_gpu_layers: so many layers are placed on a GPU, the last ones; the output counts as the very last. `all` or -1 for
+        all of them, `auto` for as many as fit into the memory that is free. It is a RuntimeWarning if the CPU has to
+        compute what was asked of a GPU; `auto` needs none. `placement.reason` tells what was chosen, and why.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
 
     Raises GGUFError, ModelError, FormatError, TokenizerError for files that cannot be used, UsageError for options that
-    cannot.
+    cannot, DeviceMemoryError for a GPU whose memory is full.
     """
     _check_options(
         n_ctx=n_ctx, n_cache=n_cache, n_sequences=n_sequences, n_batch=n_batch, n_ubatch=n_ubatch, n_threads=n_threads
@@ -216,19 +222,29 @@ def load(
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
     known = Formats.of(formats).for_file(file).by_number
+    n_cache, cache_formats = max(n_ctx, n_cache or n_ctx * n_sequences), (cache_type_k, cache_type_v)
     placement = place(
-        n_gpu_layers, config.n_layers, formats=known, n_threads=n_threads, n_batch=n_batch, n_sequences=n_sequences
-    )
-    engine = Engine(
-        config,
-        load_weights(file, config, placement.backend, known),
-        placement.backend,
-        n_ctx=n_ctx,
-        n_cache=max(n_ctx, n_cache or n_ctx * n_sequences),
+        n_gpu_layers,
+        config.n_layers,
+        needs=lambda: gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch),
+        formats=known,
+        n_threads=n_threads,
         n_batch=n_batch,
-        cache_formats=(cache_type_k, cache_type_v),
+        n_sequences=n_sequences,
     )
-    return Model(file, tokenizer, config, engine, placement.n_threads)
+    try:
+        engine = Engine(
+            config,
+            load_weights(file, config, placement.layers, known),
+            placement.executor,
+            n_ctx=n_ctx,
+            n_cache=n_cache,
+            n_batch=n_batch,
+            cache_formats=cache_formats,
+        )
+    except DeviceMemoryError as error:
+        raise DeviceMemoryError(f"{error}; {placement.advice}") from error
+    return Model(file, tokenizer, config, engine, placement)
 
 
 def _check_options(

@@ -1,5 +1,6 @@
 """Graphs become launches: which are fused, where values lie, when a graph is captured. On a device that keeps books."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,15 +15,17 @@ from hypothesis import strategies as st
 
 from pyggml.backend.cuda import CUDABackend, cache
 from pyggml.backend.cuda.memory import Buffer, Operation, lay_out
-from pyggml.backend.graph import Graph
+from pyggml.backend.graph import Attention, Graph, Linear, RMSNorm
+from pyggml.backend.observation import Observer
 from pyggml.backend.protocol import CacheShape, Step
-from pyggml.errors import ModelError, UsageError
+from pyggml.backend.segments import cut
+from pyggml.errors import DeviceMemoryError, ModelError, UsageError
 from pyggml_cuda.cache import CacheRows
 from pyggml_cuda.device import unavailable
 from pyggml_kernels.formats import format_named
 from pyggml_reference import quants
 from tests.cuda.fake_device import FakeDevice
-from tests.kernels.small_decoder import N_BATCH, N_SEQUENCES, N_VOCAB, Decoder
+from tests.kernels.small_decoder import N_BATCH, N_EMBD, N_SEQUENCES, N_VOCAB, Decoder
 
 SHAPE = CacheShape(2, 2, 64, 64, 24, 4, "f16", "f16")
 
@@ -107,6 +110,42 @@ def test_cublas_stays_out_of_graphs(device: FakeDevice) -> None:
     assert device.n_captured == 0
 
 
+def test_a_part_behind_a_cut_begins_with_what_it_receives(device: FakeDevice) -> None:
+    backend = CUDABackend(N_BATCH, N_SEQUENCES)
+    graph = DeviceDecoder("Q4_K", True).graph(cast("Any", backend))
+    attentions = [node.output.index for node in graph.nodes if isinstance(node, Attention)]
+    norms = [node.output.index for node in graph.nodes if isinstance(node, RMSNorm)]
+    # Where the second layer and the output begin.
+    graph.layer_starts = [0, max(index for index in norms if index < attentions[1]), norms[-1]]
+    first, second, output = cut(graph, [0, 1, 2])
+    caches = [backend.cache(replace(SHAPE, n_layers=n)) for n in (1, 1, 0)]
+    parts = [backend.compile(part, cache) for part, cache in zip((first, second, output), caches, strict=True)]
+    device.launched.clear()
+    rows = parts[0].run(step(3, [0, 2]))
+    assert rows.shape == (3, N_EMBD)
+    rows = parts[1].run(step(3, [0, 2]), rows)
+    assert rows.shape == (2, N_EMBD)
+    assert device.names().count("rope_angles") == 2
+    assert [name for name in device.names() if "attend" in name] == ["attend<CacheHalf, CacheHalf, 64, 64, 1, 2>"] * 2
+    device.launched.clear()
+    assert parts[2].run(step(3, [0, 2]), rows).shape == (2, N_VOCAB)
+    assert device.names() == ["convert<RMSNorm, Quantized<Block::Q8_K, Sums::WHOLE, 32>>", "matmul_few<Q4_K, 8>"]
+    for _ in range(3):
+        assert parts[2].run(step(3, []), rows[:0]).shape == (0, N_VOCAB)
+    assert device.n_captured == 0
+    with pytest.raises(TypeError, match="a graph that begins with rows of another needs these"):
+        parts[2].run(step(3, [0]))
+
+
+def test_nothing_is_observed_on_a_gpu(device: FakeDevice) -> None:
+    backend = CUDABackend(N_BATCH, N_SEQUENCES)
+    graph = DeviceDecoder("Q8_0", True).graph(cast("Any", backend))
+    weight = next(node.weight for node in graph.nodes if isinstance(node, Linear))
+    graph.nodes = Observer({"a": weight}, 1).insert(graph.nodes)
+    with pytest.raises(UsageError, match="inputs of weights cannot be summed up on a GPU: load the model with -ngl 0"):
+        backend.compile(graph, backend.cache(SHAPE))
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_buffers_that_are_needed_together_do_not_overlap(data: st.DataObject) -> None:
@@ -143,7 +182,7 @@ def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkey
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
     monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
-    with pytest.raises(ModelError, match=r"memory is full: no room for a matrix of 16 x 256 in Q8_0 .* use -ngl 0"):
+    with pytest.raises(DeviceMemoryError, match=r"memory is full: no room for a matrix of 16 x 256 in Q8_0 \(out of"):
         CUDABackend(1, 1).matrix(np.zeros(16 * 8 * 34, np.uint8), 8, 16, 256)
 
 

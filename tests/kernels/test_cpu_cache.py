@@ -38,22 +38,22 @@ def decode(form: CacheFormat, data: Bytes, size: int) -> Floats:
 
 @dataclass(frozen=True)
 class Contents:
-    """What `Cache.read` gives: keys and values by position, layer and head, as bytes."""
+    """Keys and values by position, layer and head, as bytes; `Cache.read` gives them by layer and position."""
 
     keys: Bytes
     values: Bytes
 
     def to_bytes(self) -> bytes:
-        return self.keys.tobytes() + self.values.tobytes()
+        return np.concatenate([self.keys, self.values], axis=-1).swapaxes(0, 1).tobytes()
 
 
 def contents_of(cache: CPUCache, pages: list[int], n: int) -> Contents:
     data = np.frombuffer(cache.read(pages, n), np.uint8)
     assert data.size == cache.bytes_of(n)
     s = cache.shape
-    shape = (n, s.n_layers, s.n_kv_heads)
-    n_key_bytes = int(np.prod(shape)) * cache.keys.row_bytes
-    return Contents(data[:n_key_bytes].reshape(*shape, -1), data[n_key_bytes:].reshape(*shape, -1))
+    n_key_bytes = cache.keys.row_bytes
+    rows = data.reshape(s.n_layers, n, s.n_kv_heads, n_key_bytes + cache.values.row_bytes).swapaxes(0, 1)
+    return Contents(rows[..., :n_key_bytes], rows[..., n_key_bytes:])
 
 
 def random_contents(cache: CPUCache, n: int, seed: int) -> Contents:

@@ -57,7 +57,7 @@ def test_progress_and_warnings() -> None:
     ]
     assert "benchmark 2/2: depth run (cached)" in result.stderr
     for text in (
-        "no usable GPU: -ngl 9 is left aside, all layers run on the CPU",
+        "all layers run on the CPU, none on a GPU: ",
         "--flash-attn has no effect: there is one kind of attention",
         "--poll has no effect: idle threads sleep",
         "--split-mode has no effect: the model is on one device",

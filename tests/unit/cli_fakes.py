@@ -13,6 +13,7 @@ from pyggml.chat import ChatTemplate
 from pyggml.engine import DoneEvent, Event, GenerationOptions, PromptEvent, TextEvent, Timings
 from pyggml.engine.events import Reason
 from pyggml.errors import ContextError
+from pyggml.placement import Placement
 
 BOS, EOS, START, END = 256, 257, 258, 259
 _SPECIAL = {"<s>": BOS, "</s>": EOS, "<|im_start|>": START, "<|im_end|>": END}
@@ -124,6 +125,7 @@ class FakeModel:
         self.n_ctx = n_ctx
         self.n_ctx_train = 4096
         self.n_threads = 2
+        self.placement = Placement((), 2, "all layers on the CPU")
         self.asked: list[str] = []
         self.generation_options: list[GenerationOptions] = []
         self.load_arguments: dict[str, Any] = {}

@@ -127,6 +127,7 @@ def test_usual_values_have_no_column() -> None:
         ({"type_k": ("q8_0",)}, "type_k"),
         ({"type_v": ("f16", "f32")}, "type_v"),
         ({"flash_attn": (1,)}, "fa"),
+        ({"n_gpu_layers": (0, 20)}, "ngl"),
     ],
 )
 def test_other_values_have_a_column(values: dict[str, tuple[Any, ...]], title: str) -> None:
@@ -141,6 +142,17 @@ def test_large_sizes_and_deviations() -> None:
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[1:4] == ["qwen2 70B Q4_K - Medium", "44.16 GiB", "72.71 B"]
     assert cells[-3:-1] == ["pp512 @ d4096", "384.00 ± 181.02"]
+
+
+def test_layers_on_a_gpu() -> None:
+    grid = replace(GRID, n_gpu_layers=(20,))
+    case = BenchCase(next(grid.setups()), 512, 0, 0)
+    result = BenchResult(case, ModelSummary("qwen2 7B Q4_0", 1, 1), "", (10**9,), n_on_gpu=20)
+    titles, _, row = (line.split("|") for line in printed("md", [result], grid).splitlines()[:3])
+    cells = {title.strip(): cell.strip() for title, cell in zip(titles, row, strict=True)}
+    assert (cells["backend"], cells["ngl"]) == ("CUDA", "20")
+    (values,) = json.loads(printed("json", [result], grid))
+    assert (values["backends"], values["n_gpu_layers"]) == ("CUDA", 20)
 
 
 def test_quotes_do_not_end_a_value() -> None:

@@ -16,6 +16,7 @@ from pyggml.cli.parameter_types import gpu_layers, logit_bias, text
 from pyggml.cli.run import run_command
 from pyggml.cli.running import RunOptions
 from pyggml.cli.sampling_options import FLAGS
+from pyggml.placement import Placement
 from pyggml.sampling import SamplingOptions
 from tests.unit.cli_fakes import FakeModel
 from tests.unit.cli_running import invoke, run_fake
@@ -244,7 +245,8 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "n_batch": 6,
         "n_ubatch": 7,
         "n_threads": 3,
-        "n_gpu_layers": 0,
+        "n_gpu_layers": "auto",
+        "n_sequences": 1,
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
         "formats": [],
@@ -271,8 +273,18 @@ def test_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_fake(monkeypatch, FakeModel("x"), "-ngl", "0").stderr == ""
 
 
-@pytest.mark.parametrize(("choice", "n"), [("0", 0), ("20", 20), ("all", -1), ("auto", 0)])
-def test_layers_for_the_gpu_and_what_loading_says_of_them(monkeypatch: pytest.MonkeyPatch, choice: str, n: int) -> None:
+def test_what_auto_chose_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FakeModel("x", "y", "z")
+    model.placement = Placement((), 2, "the last 3 of 9 layers on the GPU", n_on_gpu=3)
+    assert run_fake(monkeypatch, model).stderr == "the last 3 of 9 layers on the GPU\n"
+    assert run_fake(monkeypatch, model, "-ngl", "3").stderr == ""
+    assert "layers: the last 3 of 9 layers on the GPU\n" in run_fake(monkeypatch, model, "-ngl", "3", "-v").stderr
+
+
+@pytest.mark.parametrize(("choice", "n"), [("0", 0), ("20", 20), ("all", "all"), ("auto", "auto")])
+def test_layers_for_the_gpu_and_what_loading_says_of_them(
+    monkeypatch: pytest.MonkeyPatch, choice: str, n: int | str
+) -> None:
     model = FakeModel("x")
     load = model.load
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyggml.backend.observation import ColumnSums, Observer
-from pyggml.errors import EvaluationError, QuantizeError
+from pyggml.errors import EvaluationError, QuantizeError, UsageError
 from pyggml.evaluate.importance import ImportanceMatrix, combined
 from pyggml.quantize.importance_file import (
     ImportanceFile,
@@ -141,3 +141,15 @@ def test_nothing_measured_is_nothing_written(options: list[str], tmp_path: Path)
         "nothing was measured: needed are --chunks 1 and up, and steps of 16 tokens and up (-b, -ub)" in result.stderr
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("arguments", "n"), [((), 0), (("-ngl", "3"), 3)])
+def test_importance_is_measured_on_the_cpu_unless_asked(
+    arguments: tuple[str, ...], n: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object, n_gpu_layers: object, **__: object) -> None:
+        raise UsageError(f"{n_gpu_layers!r} layers")
+
+    monkeypatch.setattr("pyggml.cli.loading.load", refuse)
+    result = invoke("imatrix", "-p", "Hello", "-o", str(tmp_path / "out.gguf"), *arguments)
+    assert result.stderr == f"pyggml: error: {n} layers\n"

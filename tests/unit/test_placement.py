@@ -1,19 +1,26 @@
-"""Where layers go: on the GPU when all are asked for and there is one, otherwise on the CPU with a warning."""
+"""Where layers go: the last ones on the GPU, as many as are asked for or fit; the rest on the CPU."""
 
 import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyggml.backend.cpu import CPUBackend
-from pyggml.placement import place
+from pyggml.backend.split import LayerSplit
+from pyggml.errors import UsageError
+from pyggml.placement import MARGIN, Needs, fit, place
 from pyggml_kernels.formats import FORMATS, Format
+from tests.unit.fake_gpu import install_gpu
 
 N_LAYERS = 4
+GIB = 1 << 30
+#: Each layer takes 2 GiB, the output 1, and a batch 1.
+NEEDS = Needs((2 * GIB,) * N_LAYERS + (GIB,), GIB)
 
 
 class FakeBackend:
@@ -24,55 +31,139 @@ class FakeBackend:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A GPU that is there; `unavailable` says otherwise where a test sets it."""
-    device: Any = ModuleType("pyggml_cuda.device")
-    device.unavailable = lambda: None
-    backend: Any = ModuleType("pyggml.backend.cuda")
-    backend.CUDABackend = FakeBackend
-    monkeypatch.setitem(sys.modules, "pyggml_cuda.device", device)
-    monkeypatch.setitem(sys.modules, "pyggml.backend.cuda", backend)
-    return device
+    return install_gpu(monkeypatch, FakeBackend)
 
 
-def placed(n_gpu_layers: int, formats: Mapping[int, Format] = FORMATS) -> Any:
-    return place(n_gpu_layers, N_LAYERS, formats=formats, n_threads=2, n_batch=3, n_sequences=1)
+def placed(n_gpu_layers: int | str, formats: Mapping[int, Format] = FORMATS, needs: Any = lambda: NEEDS) -> Any:
+    return place(n_gpu_layers, N_LAYERS, needs=needs, formats=formats, n_threads=2, n_batch=3, n_sequences=1)
 
 
-@pytest.mark.parametrize("n", [N_LAYERS + 1, 99, -1])
-def test_all_layers_go_to_the_gpu(gpu: Any, n: int) -> None:
+@pytest.mark.parametrize("n", [N_LAYERS + 1, 99, -1, "all", "auto"])
+def test_all_layers_go_to_the_gpu(gpu: Any, n: int | str) -> None:
     placement = placed(n)
-    assert isinstance(placement.backend, FakeBackend)
-    assert (placement.backend.arguments, placement.n_threads) == ((3, 1), 1)
+    assert placement.layers == (placement.executor,) * (N_LAYERS + 1)
+    assert (placement.executor.arguments, placement.n_threads, placement.n_on_gpu) == ((3, 1), 1, N_LAYERS + 1)
 
 
 def test_no_layers_stay_on_the_cpu_without_a_word(gpu: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         placement = placed(0)
-    assert isinstance(placement.backend, CPUBackend)
-    assert placement.n_threads == 2
+    assert isinstance(placement.executor, CPUBackend)
+    assert (placement.n_threads, placement.n_on_gpu) == (2, 0)
+    assert placement.reason == "all layers on the CPU, as asked for"
 
 
-@pytest.mark.parametrize("n", [1, N_LAYERS])
-def test_some_layers_are_not_split_off_yet(gpu: Any, n: int) -> None:
-    with pytest.warns(
-        RuntimeWarning, match=f"none on a GPU: {n} of 5 layers were asked for, and only all can go there"
-    ):
-        assert isinstance(placed(n).backend, CPUBackend)
+@pytest.mark.parametrize("n", range(1, N_LAYERS + 1))
+def test_the_last_layers_go_to_the_gpu_the_output_first_of_all(gpu: Any, n: int) -> None:
+    placement = placed(n)
+    assert isinstance(placement.executor, LayerSplit)
+    assert [type(each) for each in placement.layers] == [CPUBackend] * (N_LAYERS + 1 - n) + [FakeBackend] * n
+    assert len(set(map(id, placement.layers))) == 2
+    assert (placement.n_threads, placement.n_on_gpu) == (2, n)
+    assert placement.reason == f"the last {n} of 5 layers on the GPU, as asked for"
 
 
-def test_formats_of_ones_own_stay_on_the_cpu(gpu: Any) -> None:
+@pytest.mark.parametrize(
+    ("n_free", "n", "reason"),
+    [
+        (
+            11 * GIB,
+            5,
+            "all 5 layers on the GPU, the output counted as one: they need 10.0 GiB; 11.0 GiB are free, 1.0 GiB of"
+            " which are left",
+        ),
+        (
+            11 * GIB - 1,
+            4,
+            "the last 4 of 5 layers on the GPU, the output counted as one: they need 8.0 GiB, 5 would need 10.0 GiB;"
+            " 11.0 GiB are free, 1.0 GiB of which are left; a smaller context (-c) makes room",
+        ),
+        (
+            3 * GIB,
+            1,
+            "the last 1 of 5 layers on the GPU, the output counted as one: they need 2.0 GiB, 2 would need 4.0 GiB;"
+            " 3.0 GiB are free, 1.0 GiB of which are left; a smaller context (-c) makes room",
+        ),
+        (3 * GIB - 1, 0, "1 would need 2.0 GiB; 3.0 GiB are free, 1.0 GiB of which are left"),
+        (0, 0, "1 would need 2.0 GiB; 0 MiB are free, 1.0 GiB of which are left"),
+    ],
+)
+def test_what_fits_and_why(n_free: int, n: int, reason: str) -> None:
+    assert fit(NEEDS, n_free) == (n, reason)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 3 * GIB), min_size=1, max_size=30),
+    shared=st.integers(0, GIB),
+    n_free=st.integers(0, 60 * GIB),
+)
+def test_as_many_fit_as_fit(sizes: list[int], shared: int, n_free: int) -> None:
+    needs = Needs(tuple(sizes), shared)
+    n, _ = fit(needs, n_free)
+    assert n == 0 or needs.of(n) <= n_free - MARGIN
+    assert n == len(sizes) or needs.of(n + 1) > n_free - MARGIN
+
+
+def test_auto_takes_what_is_free(gpu: Any) -> None:
+    gpu.free_bytes = lambda: 8 * GIB
+    placement = placed("auto")
+    assert placement.n_on_gpu == placement.n_fitting == 3
+    assert placement.reason.startswith(
+        "the last 3 of 5 layers on the GPU, the output counted as one: they need 6.0 GiB"
+    )
+
+
+def test_auto_without_room_says_so(gpu: Any) -> None:
+    gpu.free_bytes = lambda: 2 * GIB
+    with pytest.warns(RuntimeWarning, match="none on a GPU: 1 would need 2.0 GiB; 2.0 GiB are free, 1.0 GiB of which"):
+        assert isinstance(placed("auto").executor, CPUBackend)
+
+
+def test_a_full_gpu_gets_advice(gpu: Any) -> None:
+    gpu.free_bytes = lambda: 8 * GIB
+    assert placed("all").advice == "use -ngl 3, a smaller context (-c) or a smaller file"
+    # What was counted was not enough.
+    assert placed(3).advice == "use -ngl 2, a smaller context (-c) or a smaller file"
+
+
+def test_a_model_that_a_gpu_does_not_take(gpu: Any) -> None:
+    def refuse() -> Needs:
+        raise UsageError("cache_type_k is q8_0")
+
+    with pytest.raises(UsageError, match="cache_type_k is q8_0"):
+        placed(3, needs=refuse)
+    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: cache_type_k is q8_0"):
+        assert isinstance(placed("auto", needs=refuse).executor, CPUBackend)
+
+
+def test_words_that_mean_nothing(gpu: Any) -> None:
+    with pytest.raises(UsageError, match="n_gpu_layers is 'most'; allowed are a number of layers, 'auto' and 'all'"):
+        placed("most")
+
+
+@pytest.mark.parametrize("n", [99, "auto"])
+def test_formats_of_ones_own_stay_on_the_cpu(gpu: Any, n: int | str) -> None:
     own = replace(FORMATS[2], name="NF4", type_id=0x70000001)
     with pytest.warns(RuntimeWarning, match=r"none on a GPU: formats of one's own \(NF4\) are for the CPU"):
-        assert isinstance(placed(99, {**FORMATS, own.type_id: own}).backend, CPUBackend)
+        assert isinstance(placed(n, {**FORMATS, own.type_id: own}).executor, CPUBackend)
 
 
 def test_no_driver(gpu: Any) -> None:
     gpu.unavailable = lambda: "the CUDA driver finds no GPU"
     with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: the CUDA driver finds no GPU"):
-        assert isinstance(placed(99).backend, CPUBackend)
+        assert isinstance(placed(99).executor, CPUBackend)
 
 
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyggml_cuda.device", None)
     with pytest.warns(RuntimeWarning, match=r"CuPy cannot be imported \(.*\); pip install 'pyggml\[cuda\]'"):
-        assert isinstance(placed(99).backend, CPUBackend)
+        assert isinstance(placed(99).executor, CPUBackend)
+
+
+def test_auto_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyggml_cuda.device", None)
+    placement = placed("auto")
+    assert isinstance(placement.executor, CPUBackend)
+    assert "CuPy cannot be imported" in placement.reason

@@ -75,6 +75,11 @@ class Embed(Node):
 
 
 @dataclass(frozen=True)
+class Receive(Node):
+    """Rows that another graph computed and that come with the step: what is behind a cut begins with it."""
+
+
+@dataclass(frozen=True)
 class RopeAngles(Node):
     """Cosines and sines for the batch's positions."""
 
@@ -154,6 +159,8 @@ class Graph:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        #: The index of the first value of each layer.
+        self.layer_starts: list[int] = []
 
     @property
     def result(self) -> Value:
@@ -166,6 +173,10 @@ class Graph:
     def _append(self, node: Node) -> Value:
         self.nodes.append(node)
         return node.output
+
+    def begin_layer(self) -> None:
+        """What follows is the next layer, or the output behind the last one: devices may change here."""
+        self.layer_starts.append(len(self.nodes))
 
     def embed(self, table: Weight) -> Value:
         """The embeddings of the batch's tokens."""

@@ -53,7 +53,7 @@ class Cache(Protocol):
         """Make the target page equal to the source page, in all layers."""
 
     def read(self, pages: Sequence[int], n: int) -> bytes:
-        """The keys and values of the first `n` positions."""
+        """The keys and values of the first `n` positions: layer, position, head, key and value."""
 
     def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
         """What `read` gave, back again."""
@@ -81,12 +81,25 @@ class Step:
 class Executable(Protocol):
     """A graph compiled for a cache: runs any batch that the backend was made for."""
 
-    def run(self, step: Step) -> npt.NDArray[np.float32]:
-        """The graph's result, (n_outputs or n_tokens, columns); valid until the next run."""
+    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+        """The graph's result, (n_outputs or n_tokens, columns); valid until the next run.
+
+        `received` are the rows of a graph that begins with `Receive`.
+        """
 
 
-class Backend(Protocol):
-    """A device."""
+class Executor(Protocol):
+    """What computes a model: a device, or several that share its layers."""
+
+    def cache(self, shape: CacheShape) -> Cache:
+        """A cache, all pages empty."""
+
+    def compile(self, graph: Graph, cache: Cache) -> Executable:
+        """Make a graph ready to run."""
+
+
+class WeightStore(Protocol):
+    """Where weights are placed."""
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> Weight:
         """Place a matrix to multiply with, given as the bytes of a GGUF tensor, which may be forgotten afterwards."""
@@ -97,8 +110,6 @@ class Backend(Protocol):
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> Weight:
         """Place a vector; it is used as floats."""
 
-    def cache(self, shape: CacheShape) -> Cache:
-        """A cache, all pages empty."""
 
-    def compile(self, graph: Graph, cache: Cache) -> Executable:
-        """Make a graph ready to run."""
+class Backend(WeightStore, Executor, Protocol):
+    """A device."""

@@ -10,7 +10,6 @@ from pyggml.bench.result import BenchResult
 
 #: What takes the place of the commit and the number of a build of llama.cpp.
 BUILD_COMMIT, BUILD_NUMBER = f"pyggml-{__version__}", 0
-BACKEND = "CPU"
 
 #: Each field and how it is stored: text, a whole number, a truth value or a number.
 FIELDS: Mapping[str, type] = MappingProxyType(
@@ -93,7 +92,7 @@ def field_values(result: BenchResult) -> dict[str, str]:
         "build_commit": BUILD_COMMIT,
         "build_number": BUILD_NUMBER,
         "cpu_info": cpu_name(),
-        "backends": BACKEND,
+        "backends": result.backend,
         "model_filename": str(setup.model),
         "model_type": model.type,
         "model_size": model.n_bytes,

@@ -1,10 +1,10 @@
 """The Markdown table: what is always of interest, and the parameters that are not at their default."""
 
 from pyggml.bench.cases import BenchGrid
-from pyggml.bench.fields import BACKEND, BUILD_COMMIT, BUILD_NUMBER, field_values
+from pyggml.bench.fields import BUILD_COMMIT, BUILD_NUMBER, field_values
 from pyggml.bench.result import BenchResult
 
-_TITLES = {"n_threads": "threads", "flash_attn": "fa"}
+_TITLES = {"n_threads": "threads", "n_gpu_layers": "ngl", "flash_attn": "fa"}
 # Negative ones stand for columns that begin at the left.
 _WIDTHS = {
     "model": -30,
@@ -12,6 +12,7 @@ _WIDTHS = {
     "params": 10,
     "backend": -10,
     "n_threads": 7,
+    "n_gpu_layers": 3,
     "n_batch": 7,
     "n_ubatch": 8,
     "type_k": 6,
@@ -20,7 +21,7 @@ _WIDTHS = {
     "test": 15,
     "t/s": 20,
 }
-_OPTIONAL = ("n_batch", "n_ubatch", "type_k", "type_v", "flash_attn")
+_OPTIONAL = ("n_gpu_layers", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn")
 
 
 class MarkdownPrinter:
@@ -48,7 +49,7 @@ class MarkdownPrinter:
                 "model": result.model.type,
                 "size": _size(result.model.n_bytes),
                 "params": _count(result.model.n_elements),
-                "backend": BACKEND,
+                "backend": result.backend,
                 "test": result.case.name,
                 "t/s": f"{result.avg_ts:.2f} ± {result.stddev_ts:.2f}",
             }

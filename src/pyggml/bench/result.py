@@ -16,6 +16,13 @@ class BenchResult:
     model: ModelSummary
     test_time: str
     samples_ns: tuple[int, ...]
+    n_on_gpu: int = 0
+    """Layers that were on a GPU, the output counted as one."""
+
+    @property
+    def backend(self) -> str:
+        """As llama-bench calls it."""
+        return "CUDA" if self.n_on_gpu else "CPU"
 
     @property
     def samples_ts(self) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from pyggml.bench.result import BenchResult
 from pyggml.bench.summary import summarize_model
 from pyggml.engine import Part
 from pyggml.model import Model, load
+from pyggml.placement import AUTO
 
 Report = Callable[[str], None]
 
@@ -56,6 +57,7 @@ def _run_group(
         n_batch=setup.n_batch,
         n_ubatch=setup.n_ubatch,
         n_threads=setup.n_threads,
+        n_gpu_layers=setup.n_gpu_layers if setup.n_gpu_layers >= 0 else AUTO,
         cache_type_k=setup.type_k,
         cache_type_v=setup.type_v,
         on_compile=on_compile,
@@ -68,7 +70,7 @@ def _run_group(
         time.sleep(options.delay)
         test_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         samples = bench.measure(case, options, partial(_report, report, label))
-        yield BenchResult(case, summary, test_time, tuple(samples))
+        yield BenchResult(case, summary, test_time, tuple(samples), model.placement.n_on_gpu)
 
 
 def _report(report: Report, label: str, text: str) -> None:

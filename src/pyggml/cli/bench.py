@@ -125,7 +125,7 @@ _OPTIONS = (
         *("n_gpu_layers", "-ngl", "--n-gpu-layers", "--gpu-layers"),
         metavar="N,...",
         kind=layers,
-        default="-1",
+        default="-1, as many as fit",
         help_text="Layers on the GPU.",
     ),
     _list(

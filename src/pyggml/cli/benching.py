@@ -9,6 +9,7 @@ import click
 from pyggml.bench import PRINTERS, BenchGrid, Printer, RunOptions, run_cases
 from pyggml.cli.bench import BenchArguments
 from pyggml.cli.console import Console
+from pyggml.cli.loading import told_warnings
 from pyggml.cli.logs import shown_logs
 from pyggml.cli.model_options import ModelOptions
 from pyggml.cli.model_source import locate_model
@@ -30,7 +31,7 @@ def bench(arguments: BenchArguments, warnings: Sequence[str]) -> None:
         if name != "none"
     ]
     options = RunOptions(arguments.repetitions, not arguments.no_warmup, arguments.delay)
-    with shown_logs(console, arguments.verbose):
+    with shown_logs(console, arguments.verbose), told_warnings(console):
         _write(printers, "header", grid)
         results = run_cases(
             cases,
@@ -70,8 +71,6 @@ def _joined(lists: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
 
 
 def _warnings(grid: BenchGrid) -> Iterable[str]:
-    if wanted := [n for n in grid.n_gpu_layers if n > 0]:
-        yield f"no usable GPU: -ngl {wanted[0]} is left aside, all layers run on the CPU"
     if any(each >= 0 for each in grid.flash_attn):
         yield "--flash-attn has no effect: there is one kind of attention"
 

@@ -2,12 +2,15 @@
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
-from pyggml.cli.parameter_types import ALL
+from pyggml.cli.parameter_types import AUTO
 from pyggml.formats import read_formats
 from pyggml.model import Model, load
 
@@ -20,31 +23,36 @@ class LoadedModel:
     seconds: float
 
 
+@contextmanager
+def told_warnings(console: Console) -> Iterator[None]:
+    """Have RuntimeWarnings told as the program tells its own."""
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        console.warn(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = tell
+        yield
+
+
 def load_model(path: Path, options: LoadOptions, console: Console, **shared: int) -> LoadedModel:
     """Load the model; `shared` are `n_cache` and `n_sequences` of `load`. Raises PyggmlError."""
     started = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RuntimeWarning)
+    with told_warnings(console):
         model = load(
             path,
             n_ctx=options.ctx_size,
             n_batch=options.batch_size,
             n_ubatch=options.ubatch_size,
             n_threads=options.threads if options.threads > 0 else None,
-            n_gpu_layers=_n_gpu_layers(options.gpu_layers),
+            n_gpu_layers=options.gpu_layers,
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,
             formats=[form for file in options.format_file for form in read_formats(file)],
             **shared,
             on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
         )
-    for each in caught:
-        console.warn(str(each.message))
+    if options.gpu_layers == AUTO and model.placement.n_on_gpu:
+        console.remark(model.placement.reason)
     return LoadedModel(model, time.perf_counter() - started)
-
-
-def _n_gpu_layers(choice: int | str) -> int:
-    """The layers to ask for; nobody has measured yet how many would fit, so `auto` asks for none."""
-    if isinstance(choice, int):
-        return choice
-    return -1 if choice == ALL else 0

@@ -39,6 +39,7 @@ COMMANDS = {
     "formats": LazyCommand("pyggml.cli.formats", "formats_command", "List the formats of weights, or measure some."),
     "split": LazyCommand("pyggml.cli.split", "split_command", "Split a GGUF file into shards."),
     "merge": LazyCommand("pyggml.cli.split", "merge_command", "Join the shards of a split GGUF file."),
+    "devices": LazyCommand("pyggml.cli.devices", "devices_command", "List the GPUs and the CPU that models run on."),
     "bench": LazyCommand("pyggml.cli.bench", "bench_command", "Measure the speed of models, as llama-bench does."),
     "completion": LazyCommand("pyggml.cli.completion", "completion_command", "Print a shell's completion script."),
 }

@@ -1,5 +1,6 @@
 """What `pyggml imatrix` does once its options are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pyggml.cli.chunk_progress import n_together, with_progress
@@ -7,6 +8,7 @@ from pyggml.cli.console import Console
 from pyggml.cli.imatrix import ImportanceOptions
 from pyggml.cli.measuring_text import TextOptions, read_text
 from pyggml.cli.model_options import LoadOptions, ModelOptions
+from pyggml.cli.parameter_types import AUTO
 from pyggml.cli.perplexing import check_context, final_estimate, load_measured, running_estimate
 from pyggml.errors import EvaluationError, UsageError
 from pyggml.evaluate.chunks import chunk_bos, cut_chunks, without_first
@@ -85,6 +87,8 @@ def _measure(
     content: bytes,
     output: _Output,
 ) -> None:
+    if load.gpu_layers == AUTO:
+        load = replace(load, gpu_layers=0)  # inputs of weights are summed up on the CPU alone
     model = load_measured(console, source, load)
     n_ctx, bos = load.ctx_size, chunk_bos(model.tokenizer)
     tokens = model.tokenizer.tokenize(content, parse_special=options.parse_special)

@@ -68,7 +68,7 @@ class Run:
 
     def run(self) -> int:
         """Do all of it."""
-        loaded = load_model(locate_model(self._options.source), self._options.load, self._console)
+        loaded = load_model(locate_model(self._options.source), self._options.load, self._console, n_sequences=1)
         model = loaded.model
         self._check_context(model)
         template = self._choose_template(model)
@@ -172,6 +172,7 @@ class Run:
         for line in (
             f"model: {model.file.path}",
             f"context: {model.n_ctx} tokens, {model.n_ctx_train} in training; threads: {model.n_threads}",
+            f"layers: {model.placement.reason}",
             f"chat template: {source}",
             sampler.describe(),
         ):

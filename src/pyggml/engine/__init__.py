@@ -4,7 +4,7 @@ from pyggml.backend.observation import Observer
 from pyggml.engine.constraint import Constraint
 from pyggml.engine.counters import Counters
 from pyggml.engine.embedding import POOLINGS, Pooling, Vectors, normalized
-from pyggml.engine.engine import Engine, Part
+from pyggml.engine.engine import Engine, Part, cache_shape
 from pyggml.engine.events import (
     DoneEvent,
     Event,
@@ -16,6 +16,7 @@ from pyggml.engine.events import (
     TextEvent,
     Timings,
 )
+from pyggml.engine.needs import gpu_needs
 from pyggml.engine.options import GenerationOptions
 from pyggml.engine.probabilities import TokenProbabilities
 from pyggml.engine.scheduler import Scheduler, SchedulerOptions
@@ -50,5 +51,7 @@ __all__ = [
     "Timings",
     "TokenProbabilities",
     "Vectors",
+    "cache_shape",
+    "gpu_needs",
     "normalized",
 ]

@@ -1,4 +1,4 @@
-"""The engine: one model on one device, its cache, and the step that advances sequences."""
+"""The engine: one model on its devices, its cache, and the step that advances sequences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.observation import Observer
-from pyggml.backend.protocol import Backend, Cache, CacheShape, Executable, Step
+from pyggml.backend.protocol import Cache, CacheShape, Executable, Executor, Step
 from pyggml.errors import ModelError
 from pyggml.kv_cache import PagedSequence, PagePool
 from pyggml.models import DecoderConfig, DecoderWeights, decoder_graph
@@ -29,7 +29,7 @@ class Part:
 
 
 class Engine:
-    """Owns the state on the device; `step` is the only way to advance it, one caller at a time.
+    """Owns the state on the devices; `step` is the only way to advance it, one caller at a time.
 
     `n_ctx` positions are the most that a sequence has, `n_cache` those that all of them share; `pool` says which are
     free.
@@ -39,7 +39,7 @@ class Engine:
         self,
         config: DecoderConfig,
         weights: DecoderWeights,
-        backend: Backend,
+        executor: Executor,
         *,
         n_ctx: int,
         n_cache: int,
@@ -49,14 +49,11 @@ class Engine:
         self.config = config
         self.n_ctx = n_ctx
         self.n_batch = n_batch
-        self._backend = backend
+        self._executor = executor
         self._weights = weights
-        n_pages = -(-n_cache // PAGE_SIZE)
-        shape = CacheShape(
-            config.n_layers, config.n_kv_heads, config.key_size, config.value_size, n_pages, PAGE_SIZE, *cache_formats
-        )
-        self.pool = PagePool(n_pages, PAGE_SIZE)
-        self.cache = _allocate(backend, shape, n_ctx)
+        shape = cache_shape(config, n_cache, cache_formats)
+        self.pool = PagePool(shape.n_pages, PAGE_SIZE)
+        self.cache = _allocate(executor, shape, n_ctx)
         self._executables: dict[tuple[int | None, bool, Observer | None], Executable] = {}
         self._lock = Lock()
 
@@ -111,13 +108,21 @@ class Engine:
             graph = decoder_graph(self.config, self._weights, n_layers, has_head=has_head)
             if observer is not None:
                 graph.nodes = observer.insert(graph.nodes)
-            self._executables[key] = self._backend.compile(graph, self.cache)
+            self._executables[key] = self._executor.compile(graph, self.cache)
         return self._executables[key]
 
 
-def _allocate(backend: Backend, shape: CacheShape, n_ctx: int) -> Cache:
+def cache_shape(config: DecoderConfig, n_cache: int, formats: tuple[str, str]) -> CacheShape:
+    """A cache of `n_cache` positions at least, keys and values in these formats."""
+    n_pages = -(-n_cache // PAGE_SIZE)
+    return CacheShape(
+        config.n_layers, config.n_kv_heads, config.key_size, config.value_size, n_pages, PAGE_SIZE, *formats
+    )
+
+
+def _allocate(executor: Executor, shape: CacheShape, n_ctx: int) -> Cache:
     try:
-        return backend.cache(shape)
+        return executor.cache(shape)
     except (MemoryError, ValueError) as error:
         raise ModelError(
             f"no memory for the key/value cache of {n_ctx} positions ({shape.n_layers} layers, {shape.n_kv_heads}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyggml.errors import SessionFileError
 
-_MAGIC = b"pyggml session 1\n"
+_MAGIC = b"pyggml session 2\n"
 _MAX_HEADER = 1 << 28
 
 
@@ -44,7 +44,10 @@ def read_session(
     try:
         with source.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
-                raise SessionFileError(f"{source}: this is no session saved by pyggml; remove it or name another file")
+                raise SessionFileError(
+                    f"{source}: this is no session saved by pyggml, or by an older version; remove it or name another"
+                    " file"
+                )
             (length,) = struct.unpack("<I", file.read(4).ljust(4, b"\xff"))
             if length > min(_MAX_HEADER, source.stat().st_size):
                 raise SessionFileError(f"{source}: the session is damaged: its header cannot be {length} bytes long")

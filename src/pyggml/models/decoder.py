@@ -15,10 +15,12 @@ def decoder_graph(
     x = graph.embed(weights.token_embd)  # (tokens, n_embd)
     angles = graph.rope_angles(rope)
     for index, layer in enumerate(weights.layers[:n_layers]):
+        graph.begin_layer()
         x = _attention(graph, config, layer, index, x, angles, rope)
         x = _feed_forward(graph, config, layer, x)
     x = graph.select_outputs(x)  # (outputs, n_embd)
     if n_layers is None:
+        graph.begin_layer()
         x = graph.rms_norm(x, weights.output_norm, config.rms_epsilon)
     if n_layers is None and has_head:
         graph.linear(x, weights.output, weights.output_bias)  # (outputs, n_vocab)

@@ -1,12 +1,12 @@
-"""A decoder's weights: which tensors there have to be, in which shapes, and their places on a device."""
+"""A decoder's weights: which tensors there have to be, in which shapes, and their places on devices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.protocol import Backend, Weight
+from pyggml.backend.protocol import Weight, WeightStore
 from pyggml.errors import ModelError
 from pyggml.gguf import GGUFFile
 from pyggml.models.config import DecoderConfig
@@ -65,9 +65,9 @@ class DecoderWeights:
 class TensorLoader:
     """Tensors of a file, checked against the shape the hyperparameters ask for, and placed on a device."""
 
-    def __init__(self, file: GGUFFile, backend: Backend, formats: Mapping[int, Format]) -> None:
+    def __init__(self, file: GGUFFile, store: WeightStore, formats: Mapping[int, Format]) -> None:
         self._file = file
-        self._backend = backend
+        self._store = store
         self._formats = formats
 
     def _checked(self, name: str, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], int]:
@@ -97,19 +97,19 @@ class TensorLoader:
         """A matrix that has to be there."""
         full = f"{name}.weight"
         data, type_id = self._checked(full, (n_columns, n_rows))
-        placed = self._backend.matrix(data, type_id, n_rows, n_columns)
+        placed = self._store.matrix(data, type_id, n_rows, n_columns)
         self._file.release(full)
         return placed
 
     def table(self, name: str, n_rows: int, n_columns: int) -> Weight:
         """A matrix that has to be there, whose rows are looked up."""
         data, type_id = self._checked(f"{name}.weight", (n_columns, n_rows))
-        return self._backend.table(data, type_id, n_rows, n_columns)
+        return self._store.table(data, type_id, n_rows, n_columns)
 
     def vector(self, name: str, n: int) -> Weight:
         """A vector that has to be there; `name` with its ending."""
         data, type_id = self._checked(name, (n,))
-        return self._backend.vector(data, type_id, n)
+        return self._store.vector(data, type_id, n)
 
     def bias(self, name: str, n: int, *, required: bool = False) -> Weight | None:
         """A bias, or None where the file has none and need not."""
@@ -125,18 +125,20 @@ class TensorLoader:
 
 
 def load_weights(
-    file: GGUFFile, config: DecoderConfig, backend: Backend, formats: Mapping[int, Format] = FORMATS
+    file: GGUFFile, config: DecoderConfig, stores: Sequence[WeightStore], formats: Mapping[int, Format] = FORMATS
 ) -> DecoderWeights:
-    """Place all weights; ModelError names the tensor that is missing, misshapen or of a format that is not there."""
-    loader = TensorLoader(file, backend, formats)
+    """Place all weights, with a store for each layer and a last one for the output; ModelError names the tensor that is
+    missing, misshapen or of a format that is not there."""
+    loaders = [TensorLoader(file, store, formats) for store in stores]
+    first, last = loaders[0], loaders[-1]
     output = "output" if "output.weight" in file.tensors else "token_embd"
     return DecoderWeights(
-        token_embd=loader.table("token_embd", config.n_vocab, config.n_embd),
-        layers=tuple(_load_layer(loader, config, layer) for layer in range(config.n_layers)),
-        output_norm=loader.vector("output_norm.weight", config.n_embd),
-        output=loader.matrix(output, config.n_vocab, config.n_embd),
-        output_bias=loader.bias("output", config.n_vocab),
-        rope_factors=loader.floats("rope_freqs.weight", config.rope.n_dims // 2),
+        token_embd=first.table("token_embd", config.n_vocab, config.n_embd),
+        layers=tuple(_load_layer(loader, config, layer) for layer, loader in enumerate(loaders[: config.n_layers])),
+        output_norm=last.vector("output_norm.weight", config.n_embd),
+        output=last.matrix(output, config.n_vocab, config.n_embd),
+        output_bias=last.bias("output", config.n_vocab),
+        rope_factors=first.floats("rope_freqs.weight", config.rope.n_dims // 2),
         output_name="output.weight" if "output.weight" in file.tensors else "token_embd.weight",
     )
 

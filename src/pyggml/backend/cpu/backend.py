@@ -108,19 +108,21 @@ class CPUExecutable:
         needed = max(scratch_bytes(node, cache) for node in self._nodes)
         self._scratch_bytes = -(-needed // ALIGNMENT) * ALIGNMENT
         self._scratch.grow(self._scratch_bytes * pool.n_workers)
-        self._plans: OrderedDict[tuple[int, int], tuple[Plan, int]] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, int], tuple[Plan, Mapping[int, int]]] = OrderedDict()
 
-    def run(self, step: Step) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
         self._pool.settle()
         self._inputs.fill(step)
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
-        plan, offset = self._plan(n_rows)
+        plan, offsets = self._plan(n_rows)
+        if received is not None:
+            self._arena.floats(offsets[self._nodes[0].output.index], *received.shape)[:] = received
         self._pool.run(plan)
-        return self._arena.floats(offset, n_rows[self._result.rows], self._result.n_columns)
+        return self._arena.floats(offsets[self._result.index], n_rows[self._result.rows], self._result.n_columns)
 
-    def _plan(self, n_rows: dict[Rows, int]) -> tuple[Plan, int]:
-        """The plan for a batch shape and where its result lies in the arena."""
+    def _plan(self, n_rows: dict[Rows, int]) -> tuple[Plan, Mapping[int, int]]:
+        """The plan for a batch shape and where its values lie in the arena."""
         shape = (n_rows["tokens"], n_rows["outputs"])
         if shape in self._plans:
             self._plans.move_to_end(shape)
@@ -130,7 +132,7 @@ class CPUExecutable:
             self._plans.clear()
         memory = Memory(self._arena.address, offsets, self._scratch.address, self._scratch_bytes)
         lowering = Lowering(memory, self._cache, self._inputs, n_rows, self._pool.n_workers)
-        self._plans[shape] = Plan(lowering.lower(self._nodes), keep=lowering.constants), offsets[self._result.index]
+        self._plans[shape] = Plan(lowering.lower(self._nodes), keep=lowering.constants), offsets
         if len(self._plans) > _MAX_PLANS:
             self._plans.popitem(last=False)
         return self._plans[shape]

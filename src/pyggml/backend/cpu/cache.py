@@ -124,17 +124,16 @@ class CPUCache:
     def read(self, pages: Sequence[int], n: int) -> bytes:
         """See `Cache.read`."""
         index = self._rows(pages, n)
-        return self.keys.data[index].tobytes() + self.values.data[index].tobytes()
+        rows = np.concatenate([self.keys.data[index], self.values.data[index]], axis=-1)
+        return rows.swapaxes(0, 1).tobytes()
 
     def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
         """See `Cache.write`."""
-        index = self._rows(pages, n)
-        start = 0
-        for store in (self.keys, self.values):
-            shape = store.data[index].shape
-            size = int(np.prod(shape))
-            store.data[index] = np.frombuffer(data, np.uint8, size, start).reshape(shape)
-            start += size
+        index, n_key_bytes = self._rows(pages, n), self.keys.row_bytes
+        shape = (self.shape.n_layers, n, self.shape.n_kv_heads, n_key_bytes + self.values.row_bytes)
+        rows = np.frombuffer(data, np.uint8).reshape(shape).swapaxes(0, 1)
+        self.keys.data[index] = rows[..., :n_key_bytes]
+        self.values.data[index] = rows[..., n_key_bytes:]
 
     def bytes_of(self, n: int) -> int:
         """See `Cache.bytes_of`."""

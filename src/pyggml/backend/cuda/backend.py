@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.full import room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import lay_out
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
-from pyggml.backend.graph import Attention, Embed, Graph, Rows
+from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
+from pyggml.backend.observation import Observe
 from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml.errors import UsageError
 from pyggml_cuda import attention, device
 from pyggml_cuda.attention import AttentionShape
 from pyggml_kernels.formats import FORMATS
@@ -43,12 +46,17 @@ class CUDABackend:
 
     def cache(self, shape: CacheShape) -> CUDACache:
         """See `Backend.cache`."""
-        return CUDACache(shape)
+        with room_for(
+            f"the key/value cache of {shape.n_layers} layers and {shape.n_pages * shape.page_size} positions"
+        ):
+            return CUDACache(shape)
 
     def compile(self, graph: Graph, cache: Cache) -> "CUDAExecutable":
         """See `Backend.compile`."""
         if not isinstance(cache, CUDACache):
             raise TypeError("a CUDA plan needs a cache on the GPU")
+        if any(isinstance(node, Observe) for node in graph.nodes):
+            raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
         return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
 
 
@@ -59,7 +67,7 @@ class _Plan:
     actions: list[device.Action]
     result: int
     capturable: bool
-    """Whether a graph can hold them: CuPy does not let cuBLAS be captured."""
+    """Whether a graph can hold them: there have to be some, and CuPy does not let cuBLAS be captured."""
     n_runs: int = 0
     graph: Any = None
 
@@ -72,21 +80,22 @@ class CUDAExecutable:
         self._result = graph.result
         self._cache = cache
         self._group = _group(graph, cache)
-        self._table = next(host_table(node.table) for node in graph.nodes if isinstance(node, Embed))
+        first = next(node for node in graph.nodes if isinstance(node, Embed | Receive))
+        self._table = host_table(first.table) if isinstance(first, Embed) else None
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, self._table.n_columns)
+        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, first.output.n_columns)
         self._stream = device.new_stream()
         self._arena = device.allocate(0)
         self._host_result = np.zeros(0, np.uint8)
         self._kept: dict[int, Any] = {}
         self._plans: OrderedDict[tuple[int, int, AttentionShape], _Plan] = OrderedDict()
 
-    def run(self, step: Step) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
         plan = self._plan(n_rows, shape)
-        self._inputs.send(step, tiles, self._table.rows(step.tokens), self._stream)
+        self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
         self._start(plan)
         rows, columns = n_rows[self._result.rows], self._result.n_columns
         result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
@@ -94,6 +103,13 @@ class CUDAExecutable:
             device.copy_to_host(result, plan.result, self._stream)
         self._stream.synchronize()
         return result
+
+    def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+        if self._table is not None:
+            return self._table.rows(step.tokens)
+        if received is None:
+            raise TypeError("a graph that begins with rows of another needs these")
+        return received
 
     def _start(self, plan: _Plan) -> None:
         """A plan's first run launches kernel by kernel: shapes that never come again need no graph."""
@@ -133,14 +149,16 @@ class CUDAExecutable:
         if n_bytes > self._arena.size:
             # Plans hold addresses in the arena.
             self._plans.clear()
-            self._arena = device.allocate(n_bytes)
+            with room_for(f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"):
+                self._arena = device.allocate(n_bytes)
         base = int(self._arena.data.ptr)
 
         def address(buffer: Any) -> int:
             return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
 
         actions = [each.build(address) for each in lowering.operations]
-        return _Plan(actions, address(result), all(each.capturable for each in lowering.operations))
+        capturable = bool(actions) and all(each.capturable for each in lowering.operations)
+        return _Plan(actions, address(result), capturable)
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:

@@ -5,21 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pyggml.backend.gpu_limits import check_cache
 from pyggml.backend.graph import Rope
 from pyggml.backend.protocol import CacheShape
-from pyggml.errors import UsageError
-from pyggml_cuda.cache import CACHE_FORMATS
 from pyggml_cuda.cache_store import RowStore
-
-#: What attention kernels are made for.
-_SIZE_MULTIPLE, _LARGEST_SIZE = 16, 256
 
 
 class CUDACache:
     """Pages of keys and values of all layers."""
 
     def __init__(self, shape: CacheShape) -> None:
-        _check(shape)
+        check_cache(shape)
         self.shape = shape
         pages = (shape.n_pages, shape.n_layers, shape.n_kv_heads, shape.page_size)
         self.keys = RowStore(shape.key_format, pages, shape.key_size)
@@ -37,32 +33,20 @@ class CUDACache:
 
     def read(self, pages: Sequence[int], n: int) -> bytes:
         """See `Cache.read`."""
-        return self.keys.read(pages, n) + self.values.read(pages, n)
+        rows = np.concatenate([self.keys.read(pages, n), self.values.read(pages, n)], axis=-1)
+        return rows.swapaxes(0, 1).tobytes()
 
     def write(self, pages: Sequence[int], n: int, data: bytes) -> None:
         """See `Cache.write`."""
-        both = np.frombuffer(data, np.uint8)
-        n_key_bytes = self.bytes_of(n) * self.keys.row_bytes // (self.keys.row_bytes + self.values.row_bytes)
-        self.keys.write(pages, n, both[:n_key_bytes])
-        self.values.write(pages, n, both[n_key_bytes:])
+        n_key_bytes = self.keys.row_bytes
+        shape = (self.shape.n_layers, n, self.shape.n_kv_heads, n_key_bytes + self.values.row_bytes)
+        rows = np.frombuffer(data, np.uint8).reshape(shape).swapaxes(0, 1)
+        self.keys.write(pages, n, rows[..., :n_key_bytes])
+        self.values.write(pages, n, rows[..., n_key_bytes:])
 
     def bytes_of(self, n: int) -> int:
         """See `Cache.bytes_of`."""
         return self.shape.n_layers * self.shape.n_kv_heads * n * (self.keys.row_bytes + self.values.row_bytes)
-
-
-def _check(shape: CacheShape) -> None:
-    for option, name in (("cache_type_k", shape.key_format), ("cache_type_v", shape.value_format)):
-        if name not in CACHE_FORMATS:
-            raise UsageError(
-                f"{option} is {name}, which a GPU has not got; allowed are {', '.join(CACHE_FORMATS)}; or use -ngl 0"
-            )
-    for what, size in (("keys", shape.key_size), ("values", shape.value_size)):
-        if size % _SIZE_MULTIPLE or size > _LARGEST_SIZE:
-            raise UsageError(
-                f"heads have {what} of {size} numbers; on a GPU allowed is a multiple of {_SIZE_MULTIPLE} up to"
-                f" {_LARGEST_SIZE}; use -ngl 0"
-            )
 
 
 def _angles(distance: int, rope: Rope) -> npt.NDArray[np.float32]:

@@ -12,12 +12,12 @@ from pyggml_cuda.cache import PageTable
 
 
 class StepInputs:
-    """Room for the largest batch: `n_batch` tokens of `n_sequences` sequences, embeddings of `n_embd` numbers.
+    """Room for the largest batch: `n_batch` tokens of `n_sequences` sequences, first rows of `n_columns` numbers.
 
     `n_tiles` is the most that attention may cut a batch into.
     """
 
-    def __init__(self, n_batch: int, n_sequences: int, n_pages: int, n_tiles: int, n_embd: int) -> None:
+    def __init__(self, n_batch: int, n_sequences: int, n_pages: int, n_tiles: int, n_columns: int) -> None:
         sizes = (n_batch, n_batch, n_batch, 2 * n_tiles, n_sequences * n_pages)
         self._host = device.pinned(4 * sum(sizes)).view(np.int32)
         bounds = np.cumsum([0, *sizes])
@@ -28,19 +28,19 @@ class StepInputs:
         addresses = [int(self._device.data.ptr) + 4 * int(start) for start in bounds]
         self.positions, sequences, self.outputs, self.tiles, self._page_address = addresses[:5]
         self.table = PageTable(self._page_address, self.positions, sequences, n_pages)
-        self._embedding = device.pinned(4 * n_batch * n_embd).view(np.float32).reshape(n_batch, n_embd)
-        self._device_embedding = device.allocate(self._embedding.nbytes)
+        self._rows = device.pinned(4 * n_batch * n_columns).view(np.float32).reshape(n_batch, n_columns)
+        self._device_rows = device.allocate(self._rows.nbytes)
 
     @property
-    def embedding(self) -> int:
-        """The address of the batch's embeddings."""
-        return int(self._device_embedding.data.ptr)
+    def rows(self) -> int:
+        """The address of the rows that a graph begins with: embeddings, or what another graph computed."""
+        return int(self._device_rows.data.ptr)
 
     def send(
         self,
         step: Step,
         tiles: npt.NDArray[np.int32],
-        embedding: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.float32],
         stream: Any,
     ) -> None:
         """Begin to copy a step's inputs; the step before has to be over."""
@@ -49,9 +49,9 @@ class StepInputs:
         self._sequences[:n] = step.sequences
         self._outputs[: len(step.outputs)] = step.outputs
         self._tiles[: tiles.size] = tiles.reshape(-1)
-        rows, columns = step.page_table.shape
-        self._pages[:rows, :columns] = step.page_table
-        used = self._host[: len(self._host) - self._pages.size + rows * self._pages.shape[1]]
+        n_sequences, n_pages = step.page_table.shape
+        self._pages[:n_sequences, :n_pages] = step.page_table
+        used = self._host[: len(self._host) - self._pages.size + n_sequences * self._pages.shape[1]]
         device.copy_to_device(int(self._device.data.ptr), used, stream)
-        self._embedding[:n] = embedding
-        device.copy_to_device(self.embedding, self._embedding[:n], stream)
+        self._rows[: len(rows)] = rows
+        device.copy_to_device(self.rows, self._rows[: len(rows)], stream)

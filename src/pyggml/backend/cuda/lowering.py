@@ -41,7 +41,8 @@ class Lowering:
         self._shape = shape
         self._turned: dict[int, g.Rotate] = {}
         self._lower: dict[type[g.Node], Callable[[Any], None]] = {
-            g.Embed: self._embed,
+            g.Embed: self._first_rows,
+            g.Receive: self._first_rows,
             g.RopeAngles: self._rope_angles,
             g.RMSNorm: self._rms_norm,
             g.Rotate: self._rotate,
@@ -79,8 +80,8 @@ class Lowering:
     def _launch(self, reads: Sequence[Buffer], writes: Sequence[Buffer], build: Callable[[Addresses], Launch]) -> None:
         self.operations.append(Operation(tuple(reads), tuple(writes), lambda at: device.launching(build(at))))
 
-    def _embed(self, node: g.Embed) -> None:
-        self._values.set_floats(node.output, Buffer(0, address=self._inputs.embedding))
+    def _first_rows(self, node: g.Embed | g.Receive) -> None:
+        self._values.set_floats(node.output, Buffer(0, address=self._inputs.rows))
 
     def _rope_angles(self, node: g.RopeAngles) -> None:
         n, r, out = self._n(node.output), node.rope, self._float_buffer(node.output)

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyggml.backend.cuda.full import room_for
+from pyggml.backend.gpu_limits import check_matrix
 from pyggml.backend.protocol import Weight
-from pyggml.errors import ModelError
 from pyggml_cuda import device, layout, pack
 from pyggml_cuda.formats import RowFormat, TileFormat, device_format
 from pyggml_kernels.formats import FORMATS, Format, LevelFormat
-
-#: Kernels load this many bytes of a row at once.
-_LOAD_BYTES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,24 +45,15 @@ class HostTable:
 
 
 def place_matrix(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int) -> CUDAWeight:
-    """The matrix in the layout of its format; ModelError for rows that kernels cannot read, and if memory is full."""
-    try:
+    """The matrix in the layout of its format; ModelError for rows that kernels cannot read."""
+    check_matrix(form, n_columns)
+    with room_for(f"a matrix of {n_rows} x {n_columns} in {form.name}"):
         return _place(data, form, n_rows, n_columns)
-    except MemoryError as error:
-        raise ModelError(
-            f"the GPU's memory is full: no room for a matrix of {n_rows} x {n_columns} in {form.name} ({error}); use"
-            " -ngl 0, or a smaller file"
-        ) from error
 
 
 def _place(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int) -> CUDAWeight:
     placed = device_format(form)
     if isinstance(placed, RowFormat):
-        if n_columns * placed.number_bytes % _LOAD_BYTES:
-            raise ModelError(
-                f"a matrix in {form.name} has {n_columns} columns; on a GPU they have to be a multiple of"
-                f" {_LOAD_BYTES // placed.number_bytes}; use -ngl 0"
-            )
         return CUDAWeight(placed, device.upload(data), n_rows, n_columns)
     if not placed.packed_on_device:
         if not isinstance(form, LevelFormat):
@@ -81,7 +70,8 @@ def _place(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: in
 def place_vector(data: npt.NDArray[np.uint8], form: Format, n_columns: int) -> CUDAWeight:
     """The vector as floats."""
     placed = device_format(FORMATS[0])
-    return CUDAWeight(placed, device.upload(form.dequantize(data).view(np.uint8)), 1, n_columns)
+    with room_for(f"a vector of {n_columns}"):
+        return CUDAWeight(placed, device.upload(form.dequantize(data).view(np.uint8)), 1, n_columns)
 
 
 def cuda_weight(weight: Weight) -> CUDAWeight:

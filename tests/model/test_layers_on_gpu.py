@@ -1,0 +1,116 @@
+"""Loading with layers on a GPU, for which another CPU backend stands: what is chosen, and memory that is full."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyggml
+from pyggml.backend.cpu import CPUBackend
+from pyggml.backend.cpu.cache import CPUCache
+from pyggml.backend.protocol import CacheShape
+from pyggml.backend.split import LayerSplit
+from pyggml.engine import cache_shape, gpu_needs
+from pyggml.errors import DeviceMemoryError, UsageError
+from pyggml.gguf import GGUFFile
+from pyggml.models import DecoderConfig, architecture_of
+from pyggml.placement import MARGIN
+from pyggml_kernels.formats import FORMATS
+from tests.unit.cli_running import invoke
+from tests.unit.fake_gpu import install_gpu
+
+STORY = "Ravi was a curious boy who lived near the lighthouse."
+N_CTX = 256
+
+
+class FakeGPU(CPUBackend):
+    """With memory for a few layers' keys and values, if a test says so."""
+
+    most_layers = 1000
+
+    def __init__(self, n_batch: int, n_sequences: int) -> None:
+        super().__init__(1, n_batch, n_sequences)
+
+    def cache(self, shape: CacheShape) -> CPUCache:
+        if shape.n_layers > self.most_layers:
+            raise DeviceMemoryError("the GPU's memory is full: no room for the key/value cache")
+        return super().cache(shape)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return install_gpu(monkeypatch, FakeGPU)
+
+
+@pytest.fixture(scope="module")
+def config() -> DecoderConfig:
+    file = GGUFFile.open(pyggml.demo_model())
+    return DecoderConfig.from_file(file, architecture_of(file))
+
+
+def load(n_gpu_layers: int | str, **options: Any) -> pyggml.Model:
+    return pyggml.load(pyggml.demo_model(), n_ctx=N_CTX, n_threads=1, n_gpu_layers=n_gpu_layers, **options)
+
+
+@pytest.mark.parametrize(("n_gpu_layers", "n"), [(0, 0), (1, 1), (3, 3), (8, 8), ("all", 9), ("auto", 9), (-1, 9)])
+def test_the_numbers_are_the_same(gpu: Any, n_gpu_layers: int | str, n: int) -> None:
+    model = load(n_gpu_layers)
+    assert model.placement.n_on_gpu == n
+    tokens = model.tokenize(STORY)
+    np.testing.assert_array_equal(model.logits(tokens), load(0).logits(tokens))
+
+
+def test_what_layers_need(config: DecoderConfig) -> None:
+    file = GGUFFile.open(pyggml.demo_model())
+    shape = cache_shape(config, 1024, ("f16", "bf16"))
+    needs = gpu_needs(file, config, FORMATS, shape, 64)
+    sizes = {name: info.n_bytes or 0 for name, info in file.tensors.items()}
+    layer = sum(size for name, size in sizes.items() if name.startswith("blk.0."))
+    kept = 1024 * config.n_kv_heads * (config.key_size + config.value_size) * 2
+    assert len(needs.layers) == config.n_layers + 1
+    # Tiles are padded to 16 rows and 256 columns.
+    assert layer + kept <= needs.layers[0] <= 1.1 * layer + kept
+    assert sizes["token_embd.weight"] <= needs.layers[-1] <= 1.1 * sizes["token_embd.weight"]
+    assert needs.shared >= 64 * 4 * (config.n_vocab + config.n_embd) + max(sizes.values())
+
+
+def test_auto_takes_what_fits(gpu: Any, config: DecoderConfig) -> None:
+    needs = gpu_needs(
+        GGUFFile.open(pyggml.demo_model()), config, FORMATS, cache_shape(config, 512, ("f16", "f16")), 512
+    )
+    for n in (1, 4):
+        gpu.free_bytes = lambda n=n: needs.of(n) + MARGIN
+        model = load("auto")
+        assert (model.placement.n_on_gpu, model.placement.n_fitting) == (n, n)
+        assert isinstance(model.placement.executor, LayerSplit)
+
+
+def test_memory_that_is_full_says_what_would_fit(
+    gpu: Any, config: DecoderConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeGPU, "most_layers", 2)
+    needs = gpu_needs(
+        GGUFFile.open(pyggml.demo_model()), config, FORMATS, cache_shape(config, 512, ("f16", "f16")), 512
+    )
+    gpu.free_bytes = lambda: needs.of(3) + MARGIN
+    with pytest.raises(
+        DeviceMemoryError, match=r"no room for the key/value cache; use -ngl 3, a smaller context \(-c\)"
+    ):
+        load("all")
+    assert load(3).placement.n_on_gpu == 3
+
+
+def test_caches_that_a_gpu_has_not_got(gpu: Any) -> None:
+    with pytest.raises(UsageError, match="cache_type_k is q8_0, which a GPU has not got; allowed are f16, bf16"):
+        load(2, cache_type_k="q8_0")
+    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: cache_type_k is q8_0"):
+        assert load("auto", cache_type_k="q8_0").placement.n_on_gpu == 0
+
+
+def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:
+    arguments = ("bench", "-p", "8", "-n", "0", "-r", "1", "--no-warmup", "-o", "json")
+    given = json.loads(invoke(*arguments, "-ngl", "0,3").stdout)
+    assert [(each["backends"], each["n_gpu_layers"]) for each in given] == [("CPU", 0), ("CUDA", 3)]
+    (fitting,) = json.loads(invoke(*arguments).stdout)
+    assert (fitting["backends"], fitting["n_gpu_layers"]) == ("CUDA", -1)
