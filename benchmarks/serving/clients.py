@@ -5,14 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
 
-_EVENT_END = b"\n\n"
-#: The last event of llama-server's streams has all settings in it.
-_LARGEST_EVENT = 1 << 24
+#: The last event, which has all settings and the prompt in it, is shorter.
+_KEPT_BYTES = 1 << 14
 _SHOWN_BYTES = 500
 
 
@@ -75,32 +75,42 @@ async def _run(port: int, n_clients: int, requests: Sequence[Request]) -> Load:
 async def ask(port: int, request: Request) -> Answer:
     """Send a request on a connection of its own, and read its answer. Raises BenchmarkError if it is no whole one."""
     body = request.body()
+    head = (
+        f"POST /completion HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
     start = perf_counter()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_LARGEST_EVENT)
-    try:
-        head = (
-            f"POST /completion HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        writer.write(head.encode() + body)
-        first = 0.0
-        last = event = b""
-        while event := await _event(reader):
-            first = first or perf_counter() - start
-            last = event
-        total = perf_counter() - start
-    finally:
-        writer.close()
-    if f'"tokens_predicted":{request.n_predict},'.encode() not in last:
-        shown = last[:_SHOWN_BYTES].decode("utf-8", "replace")
+    _, reader = await asyncio.get_running_loop().create_connection(
+        lambda: _Reader(head.encode() + body), "127.0.0.1", port
+    )
+    await reader.finished
+    if f'"tokens_predicted":{request.n_predict},'.encode() not in reader.last:
+        shown = reader.last[:_SHOWN_BYTES].decode("utf-8", "replace")
         raise BenchmarkError(f"an answer does not end with {request.n_predict} tokens, but with {shown!r}")
-    return Answer(first, total)
+    return Answer(reader.first_time - start, reader.last_time - start)
 
 
-async def _event(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the end of the next event; all that is left where no event follows, unless it is nothing but
-    the end of the transfer."""
-    try:
-        return await reader.readuntil(_EVENT_END)
-    except asyncio.IncompleteReadError as error:
-        return b"" if error.partial.strip() in (b"", b"0") else error.partial
+class _Reader(asyncio.Protocol):
+    """Sends a request, and notes when its answer arrives until the connection is closed."""
+
+    def __init__(self, request: bytes) -> None:
+        self.finished = asyncio.get_running_loop().create_future()
+        self.first_time = self.last_time = 0.0
+        self.last = b""
+        """The end of the answer."""
+        self._request = request
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the request."""
+        cast(asyncio.Transport, transport).write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a piece, which is an event or part of one."""
+        self.last_time = perf_counter()
+        if not self.first_time and b"data:" in data:
+            self.first_time = self.last_time
+        self.last = (self.last + data)[-_KEPT_BYTES:]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The answer is there."""
+        self.finished.set_result(None)
