@@ -129,7 +129,7 @@ class GenerationFields(SamplingFields):
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         return GenerationOptions(
             limit,
-            tuple(string for string in stop if string),
+            tuple(string for string in stop if string) or service.options.stop,
             self.n_keep,
             service.options.context_shift,
             self.n_discard,
