@@ -27,6 +27,10 @@ class ModelError(PyggmlError):
     """A sound GGUF file that is no model pyggml can run: unknown architecture, missing tensor, wrong shape."""
 
 
+class CheckpointError(PyggmlError):
+    """A Hugging Face checkpoint that is damaged, hostile, incomplete, or of a kind that cannot be converted."""
+
+
 class QuantizeError(PyggmlError):
     """A model that cannot be quantized as asked: unknown type, missing or unfit importance, weights not finite."""
 
