@@ -31,6 +31,10 @@ class DeviceMemoryError(PyggmlError):
     """A GPU whose memory is full."""
 
 
+class CheckpointError(PyggmlError):
+    """A Hugging Face checkpoint that is damaged, hostile, incomplete, or of a kind that cannot be converted."""
+
+
 class QuantizeError(PyggmlError):
     """A model that cannot be quantized as asked: unknown type, missing or unfit importance, weights not finite."""
 
