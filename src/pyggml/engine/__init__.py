@@ -17,6 +17,8 @@ from pyggml.engine.events import (
     Timings,
 )
 from pyggml.engine.options import GenerationOptions
+from pyggml.engine.picture_prompt import PICTURE_MARKER, picture_prompt, with_markers
+from pyggml.engine.pictures import NO_PICTURES, Picture, PlacedPictures
 from pyggml.engine.probabilities import TokenProbabilities
 from pyggml.engine.scheduler import Scheduler, SchedulerOptions
 from pyggml.engine.session import Session
@@ -24,6 +26,8 @@ from pyggml.engine.slots import SlotState
 from pyggml.engine.task import GenerationRequest, Listener, Task
 
 __all__ = [
+    "NO_PICTURES",
+    "PICTURE_MARKER",
     "POOLINGS",
     "Constraint",
     "Counters",
@@ -36,6 +40,8 @@ __all__ = [
     "Listener",
     "Observer",
     "Part",
+    "Picture",
+    "PlacedPictures",
     "Pooling",
     "PromptEvent",
     "Reason",
@@ -51,4 +57,6 @@ __all__ = [
     "TokenProbabilities",
     "Vectors",
     "normalized",
+    "picture_prompt",
+    "with_markers",
 ]
