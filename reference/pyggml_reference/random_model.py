@@ -74,7 +74,7 @@ def random_model(path: str | os.PathLike[str], model: RandomModel) -> None:
     writer = GGUFWriter(os.fspath(path), model.architecture)
     _add_hyperparameters(writer, model, head_size)
     _add_tokenizer(writer, model)
-    for name, values in _tensors(model, head_size):
+    for name, values in model_tensors(model):
         if is_quantizable(name, values.ndim):
             chosen = model.tensor_type if isinstance(model.tensor_type, int) else model.tensor_type(name, values.shape)
             add_encoded(writer, name, values, chosen)
@@ -134,8 +134,10 @@ def _add_tokenizer(writer: GGUFWriter, model: RandomModel) -> None:
         writer.add_chat_template(model.chat_template)
 
 
-def _tensors(model: RandomModel, head_size: int) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+def model_tensors(model: RandomModel) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """The tensors by their names in the file, in its order."""
     generator = np.random.default_rng(model.seed)
+    head_size = model.head_size or model.n_embd // model.n_head
     n_vocab = len(toy_vocabulary()) + model.n_extra_tokens
     n_q, n_kv = model.n_head * head_size, model.n_head_kv * head_size
     biases = model.architecture != "llama" if model.biases is None else model.biases

@@ -59,7 +59,7 @@ def random_tower(path: str | os.PathLike[str], tower: RandomTower) -> None:
         writer.add_uint32("clip.vision.n_wa_pattern", tower.full_every)
     elif tower.use_gelu:
         writer.add_bool("clip.use_gelu", True)
-    for name, values in _tensors(tower):
+    for name, values in tower_tensors(tower):
         kind = tower.tensor_type if values.ndim > 1 else TensorType.F32
         if values.ndim == 2:
             add_encoded(writer, name, values, kind)
@@ -68,7 +68,8 @@ def random_tower(path: str | os.PathLike[str], tower: RandomTower) -> None:
     write(writer)
 
 
-def _tensors(tower: RandomTower) -> Iterator[tuple[str, Floats]]:
+def tower_tensors(tower: RandomTower) -> Iterator[tuple[str, Floats]]:
+    """The tensors by their names in the file, in its order."""
     generator, n = np.random.default_rng(tower.seed), tower.n_embd
 
     def normal(deviation: float, *shape: int) -> Floats:
