@@ -8,7 +8,7 @@ from pathlib import Path
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
 from pyggml.cli.parameter_types import ALL
-from pyggml.cli.picture_options import NO_TOWER, PictureOptions
+from pyggml.cli.picture_options import NO_TOWER, TowerOptions
 from pyggml.formats import read_formats
 from pyggml.model import Model, load
 
@@ -22,7 +22,7 @@ class LoadedModel:
 
 
 def load_model(
-    path: Path, options: LoadOptions, console: Console, pictures: PictureOptions = NO_TOWER, **shared: int
+    path: Path, options: LoadOptions, console: Console, tower: TowerOptions = NO_TOWER, **shared: int
 ) -> LoadedModel:
     """Load the model; `shared` are `n_cache` and `n_sequences` of `load`. Raises PyggmlError."""
     started = time.perf_counter()
@@ -38,9 +38,9 @@ def load_model(
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,
             formats=[form for file in options.format_file for form in read_formats(file)],
-            mmproj=pictures.mmproj,
-            image_min_tokens=pictures.image_min_tokens,
-            image_max_tokens=pictures.image_max_tokens,
+            mmproj=tower.mmproj,
+            image_min_tokens=tower.image_min_tokens,
+            image_max_tokens=tower.image_max_tokens,
             **shared,
             on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
         )

@@ -11,25 +11,31 @@ from pyggml.errors import UsageError
 
 
 @dataclass(frozen=True)
-class PictureOptions:
-    """The vision tower, the pictures of the first message, and how finely pictures are seen."""
+class TowerOptions:
+    """The vision tower, and how finely it sees pictures."""
 
     mmproj: Path | None
-    image: tuple[str, ...]
     image_min_tokens: int
     image_max_tokens: int
 
-    def paths(self) -> list[Path]:
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """The pictures of the first message."""
+
+    image: tuple[str, ...]
+
+    def paths(self, tower: TowerOptions) -> list[Path]:
         """The pictures. Raises UsageError if there is no tower to see them with."""
         paths = [Path(name) for names in self.image for name in names.split(",") if name]
-        if paths and self.mmproj is None:
+        if paths and tower.mmproj is None:
             raise UsageError(
                 f"--image {paths[0]}: a picture needs the vision tower of the model: give its file with --mmproj"
             )
         return paths
 
 
-NO_TOWER = PictureOptions(None, (), 0, 0)
+NO_TOWER = TowerOptions(None, 0, 0)
 
 _pictures = section("Pictures")
 
@@ -53,7 +59,7 @@ _TOWER_OPTIONS = (
         "--mmproj",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="The GGUF file of the vision tower. The chat template is then chatml, unless another one is given.",
+        help="The GGUF file of the vision tower.",
     ),
     _tokens_option("image_min_tokens", "--image-min-tokens", "Tokens that a picture takes at least."),
     _tokens_option("image_max_tokens", "--image-max-tokens", "Tokens that a picture takes at most."),
@@ -63,12 +69,18 @@ _IMAGE_OPTION = _pictures(
     "--image",
     metavar="FILE,FILE...",
     multiple=True,
-    help="Pictures before the first message; may be given again. In a conversation, /image FILE.",
+    help="Pictures before the first message, with the chat template chatml unless another one is given. May be given"
+    " again. In a conversation, /image FILE.",
 )
 
 
-def picture_options(function: Decorated) -> Decorated:
-    """Add all of these options."""
-    for option in reversed((*_TOWER_OPTIONS, _IMAGE_OPTION)):
+def tower_options(function: Decorated) -> Decorated:
+    """Add the options of the tower."""
+    for option in reversed(_TOWER_OPTIONS):
         function = option(function)
     return function
+
+
+def image_option(function: Decorated) -> Decorated:
+    """Add `--image`."""
+    return _IMAGE_OPTION(function)

@@ -7,7 +7,7 @@ import click
 from pyggml.cli.grammar_options import GrammarOptions, grammar_options
 from pyggml.cli.ignored_options import explain_ignored, ignored_options
 from pyggml.cli.model_options import LoadOptions, ModelOptions, model_options, take
-from pyggml.cli.picture_options import PictureOptions, picture_options
+from pyggml.cli.picture_options import PictureOptions, TowerOptions, image_option, tower_options
 from pyggml.cli.sampling_options import sampling_options, take_sampling
 from pyggml.cli.sections import SectionCommand, debug_option
 from pyggml.cli.text_options import (
@@ -25,7 +25,8 @@ from pyggml.cli.text_options import (
 )
 @model_options
 @text_options
-@picture_options
+@tower_options
+@image_option
 @sampling_options
 @grammar_options
 @ignored_options
@@ -53,6 +54,7 @@ def run_command(context: click.Context, /, **values: Any) -> None:
         take(LoadOptions, values),
         take_sampling(values, values["escape"]),
         take(GrammarOptions, values),
+        take(TowerOptions, values),
         take(PictureOptions, values),
         take(PromptOptions, values),
         take(LengthOptions, values),

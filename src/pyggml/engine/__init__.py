@@ -18,7 +18,7 @@ from pyggml.engine.events import (
 )
 from pyggml.engine.options import GenerationOptions
 from pyggml.engine.picture_prompt import PICTURE_MARKER, picture_prompt, with_markers
-from pyggml.engine.pictures import NO_PICTURES, Picture, PlacedPictures
+from pyggml.engine.pictures import NO_PICTURES, Picture, PlacedPictures, Prompt, text_tokens
 from pyggml.engine.probabilities import TokenProbabilities
 from pyggml.engine.scheduler import Scheduler, SchedulerOptions
 from pyggml.engine.session import Session
@@ -43,6 +43,7 @@ __all__ = [
     "Picture",
     "PlacedPictures",
     "Pooling",
+    "Prompt",
     "PromptEvent",
     "Reason",
     "Scheduler",
@@ -58,5 +59,6 @@ __all__ = [
     "Vectors",
     "normalized",
     "picture_prompt",
+    "text_tokens",
     "with_markers",
 ]

@@ -88,6 +88,21 @@ class PlacedPictures:
 NO_PICTURES = PlacedPictures()
 
 
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """Tokens to continue from, and the pictures among them."""
+
+    tokens: tuple[int, ...]
+    pictures: PlacedPictures = NO_PICTURES
+
+
+def unknown_tokens(tokens: Sequence[int], pictures: PlacedPictures, n_vocab: int) -> list[int]:
+    """The tokens that are neither in a vocabulary of so many nor a picture's."""
+    return [
+        token for index, token in enumerate(tokens) if not 0 <= token < n_vocab and not pictures.covers(index, token)
+    ]
+
+
 def text_tokens(tokens: Sequence[int]) -> list[int]:
     """The tokens that are not a picture's."""
     return [token for token in tokens if token >= 0]

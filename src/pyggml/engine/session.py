@@ -12,7 +12,7 @@ from pyggml.engine.constraint import ConstrainedSampler, Constraint
 from pyggml.engine.engine import Engine, Part
 from pyggml.engine.events import DoneEvent, Event, PromptEvent, Reason, TextEvent, Timings
 from pyggml.engine.options import GenerationOptions
-from pyggml.engine.pictures import NO_PICTURES, PlacedPictures, text_tokens
+from pyggml.engine.pictures import NO_PICTURES, PlacedPictures, text_tokens, unknown_tokens
 from pyggml.engine.session_file import read_session, write_session
 from pyggml.errors import ContextError, UsageError
 from pyggml.tokenizer import Tokenizer
@@ -125,12 +125,7 @@ class Session:
                 " least one for the answer; shorten the prompt or choose a larger context with -c"
             )
         n_vocab = self._engine.config.n_vocab
-        bad = [
-            token
-            for index, token in enumerate(context)
-            if not 0 <= token < n_vocab and not pictures.covers(index, token)
-        ]
-        if bad:
+        if bad := unknown_tokens(context, pictures, n_vocab):
             raise UsageError(f"token {bad[0]} is not in the vocabulary of {n_vocab}")
 
     def _reuse(self, context: list[int]) -> int:
