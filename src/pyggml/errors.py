@@ -43,6 +43,10 @@ class EvaluationError(PyggmlError):
     """A text that is too short to measure a model on, or a file of measurements that is unsound or does not fit."""
 
 
+class ImageError(PyggmlError):
+    """A file that is no picture, a damaged one, or one of a size that cannot be."""
+
+
 class TokenizerError(PyggmlError):
     """A vocabulary that cannot be used, or ids outside of it."""
 

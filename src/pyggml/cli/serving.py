@@ -11,6 +11,7 @@ from pyggml.cli.escapes import process_escapes
 from pyggml.cli.loading import load_model
 from pyggml.cli.model_options import LoadOptions, ModelOptions
 from pyggml.cli.model_source import locate_model
+from pyggml.cli.picture_options import TowerOptions
 from pyggml.cli.prompts import template_choice
 from pyggml.cli.serve_logs import server_log
 from pyggml.cli.serve_options import CapacityOptions, EndpointOptions, ListenOptions, LogOptions, TransferOptions
@@ -40,6 +41,7 @@ class ServeOptions:
 
     source: ModelOptions
     load: LoadOptions
+    tower: TowerOptions
     listen: ListenOptions
     transfer: TransferOptions
     capacity: CapacityOptions
@@ -68,7 +70,7 @@ def run_server(options: ServeOptions) -> None:
                 path = locate_model(options.source)
                 n_slots, n_ctx, n_cache = _capacity(options, path)
                 load = replace(options.load, ctx_size=n_ctx)
-                loaded = load_model(path, load, console, n_cache=n_cache, n_sequences=n_slots)
+                loaded = load_model(path, load, console, options.tower, n_cache=n_cache, n_sequences=n_slots)
                 model = loaded.model
                 server_options = _server_options(options, model, keys, prefix)
             scheduler = Scheduler(model.engine, model.tokenizer, _scheduling(n_slots, options.capacity))

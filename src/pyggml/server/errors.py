@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from pyggml.errors import (
     ChatTemplateError,
     ContextError,
+    ImageError,
     PromptTooLongError,
     PyggmlError,
     QueueFullError,
@@ -37,6 +38,7 @@ _STATUSES: tuple[tuple[type[PyggmlError], int], ...] = (
     (QueueFullError, 503),
     (StoppedError, 503),
     (ContextError, 400),
+    (ImageError, 400),
     (TokenizerError, 400),
     (ChatTemplateError, 400),
     (SessionFileError, 400),
