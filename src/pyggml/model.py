@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -294,11 +293,6 @@ def load(
     file = GGUFFile.open(path)
     config = DecoderConfig.from_file(file, architecture_of(file))
     _check_cache_rows(config, cache_type_k, cache_type_v)
-    if n_gpu_layers and config.architecture.has_sections:
-        warnings.warn(
-            f"all layers run on the CPU: {config.architecture.name} is not on the GPU yet", RuntimeWarning, stacklevel=2
-        )
-        n_gpu_layers = 0
     tokenizer = load_tokenizer(file)
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
@@ -308,6 +302,7 @@ def load(
         n_gpu_layers,
         config.n_layers,
         needs=lambda: gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch),
+        unfit=f"{config.architecture.name} is for the CPU" if config.architecture.has_sections else None,
         formats=known,
         n_threads=n_threads,
         n_batch=n_batch,

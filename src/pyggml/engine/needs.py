@@ -6,7 +6,6 @@ from dataclasses import replace
 from pyggml.backend.arena import lay_out
 from pyggml.backend.counting import CountingGPU
 from pyggml.backend.protocol import CacheShape
-from pyggml.errors import UsageError
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, decoder_graph, load_weights
 from pyggml.placement import Needs
@@ -20,8 +19,6 @@ def gpu_needs(
 
     UsageError, ModelError for what a GPU does not take.
     """
-    if config.architecture.has_sections:
-        raise UsageError(f"models of the architecture {config.architecture.name} run on the CPU alone: use -ngl 0")
     devices = [CountingGPU(formats) for _ in range(config.n_layers + 1)]
     weights = load_weights(file, config, devices, formats)
     for device in devices[:-1]:
