@@ -248,7 +248,9 @@ def check_small_model(path: Path) -> Iterator[str]:
     layers = [[model.hidden_states(text, layer) for model in (cpu, gpu)] for layer in range(cpu.config.n_layers + 1)]
     yield "hidden states after each layer, NMSE: " + ", ".join(f"{_nmse(y, x):.0e}" for x, y in layers)
     sequence = gpu.engine.new_sequence()
-    one = np.concatenate([gpu.engine.step([Part(sequence, i, [token], [0])]) for i, token in enumerate(text[:300])])
+    one = np.concatenate(
+        [gpu.engine.step([Part(sequence, i, [token], [0])]).copy() for i, token in enumerate(text[:300])]
+    )
     differing = np.count_nonzero(one != gpu.logits(text[:300]))
     yield f"one by one and in batches: {differing} of {one.size} logits differ"
 

@@ -50,3 +50,17 @@ def embed_levels(arguments: int, chunk: int, worker: int) -> None:
     out = f32(a[4] + chunk * n_columns * 4, n_columns)
     for i in range(n_columns):
         out[i] = scales[i // group_size] * np.float32(levels[i]) - minimums[i // group_size]
+
+
+@kernel
+def place_rows(arguments: int, chunk: int, worker: int) -> None:
+    """x[i] = given[rows[i]] where that is not below 0; a token a chunk.
+
+    Arguments: 0 x f32 (n, n_columns), 1 rows i32 (n,), 2 given f32 (any, n_columns), 3 n_columns.
+    """
+    a = i64(arguments, N_ARGUMENTS)
+    n, row = a[3], np.int64(i32(a[1] + chunk * 4, 1)[0])
+    if row >= 0:
+        x, given = f32(a[0] + chunk * n * 4, n), f32(a[2] + row * n * 4, n)
+        for i in range(n):
+            x[i] = given[i]

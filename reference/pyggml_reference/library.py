@@ -90,6 +90,7 @@ def library() -> ctypes.CDLL:
         function.restype = result
         function.argtypes = arguments
     loaded.llama_log_set(log().callback, None)
+    loaded.mtmd_helper_log_set(log().callback, None)
     loaded.ggml_set_abort_callback(log().abort_callback)
     loaded.ggml_cpu_init()
     loaded.llama_backend_init()

@@ -124,6 +124,13 @@ class ReferenceModel:
             pending = [token]
         return generated
 
+    @property
+    def handles(self) -> tuple[int, int]:
+        """The addresses of llama.cpp's model and context, for functions that take them."""
+        if not self._model or not self._context:
+            raise OracleError("the model was closed")
+        return self._model, self._context
+
     def extend(self, tokens: Sequence[int], start: int) -> npt.NDArray[np.float32]:
         """Forget the positions from `start` on, read tokens there, and give the logits (n_vocab,) after the last one.
 

@@ -12,6 +12,9 @@ from pyggml_reference.structures import (
     InitParams,
     LogitBias,
     ModelParams,
+    PictureParams,
+    PicturePosition,
+    PictureText,
     SamplerChainParams,
     TokenDataArray,
     TypeTraits,
@@ -59,6 +62,10 @@ GRAPH: dict[str, Prototype] = {
     "ggml_get_rows": (_POINTER, [_POINTER] * 3),
     "ggml_swiglu_split": (_POINTER, [_POINTER] * 3),
     "ggml_rms_norm": (_POINTER, [_POINTER, _POINTER, _FLOAT]),
+    "ggml_norm": (_POINTER, [_POINTER, _POINTER, _FLOAT]),
+    "ggml_gelu": (_POINTER, [_POINTER] * 2),
+    "ggml_gelu_quick": (_POINTER, [_POINTER] * 2),
+    "ggml_rope_multi": (_POINTER, [*[_POINTER] * 4, _INT32, ctypes.POINTER(_ENUM), *_ROPE_PARAMETERS[1:]]),
     "ggml_rope_ext": (_POINTER, [*[_POINTER] * 4, *_ROPE_PARAMETERS]),
     "ggml_soft_max_ext": (_POINTER, [*[_POINTER] * 3, _FLOAT, _FLOAT]),
     "ggml_flash_attn_ext": (_POINTER, [*[_POINTER] * 5, _FLOAT, _FLOAT, _FLOAT]),
@@ -134,4 +141,30 @@ SAMPLERS: dict[str, Prototype] = {
     "llama_sampler_init_logit_bias": (_POINTER, [_INT32, _INT32, ctypes.POINTER(LogitBias)]),
 }
 
-ALL: dict[str, Prototype] = {**QUANTIZATION, **GRAPH, **VOCABULARY, **MODEL, **SAMPLERS}
+PICTURES: dict[str, Prototype] = {
+    "mtmd_helper_log_set": (None, [LOG_CALLBACK, _POINTER]),
+    "mtmd_context_params_default": (PictureParams, []),
+    "mtmd_init_from_file": (_POINTER, [_STRING, _POINTER, PictureParams]),
+    "mtmd_free": (None, [_POINTER]),
+    "mtmd_bitmap_init": (_POINTER, [_UINT32, _UINT32, _POINTER]),
+    "mtmd_bitmap_free": (None, [_POINTER]),
+    "mtmd_helper_eval_chunks": (_INT32, [*[_POINTER] * 3, _INT32, _INT32, _INT32, _BOOL, ctypes.POINTER(_INT32)]),
+    "mtmd_input_chunks_init": (_POINTER, []),
+    "mtmd_input_chunks_size": (_SIZE, [_POINTER]),
+    "mtmd_input_chunks_get": (_POINTER, [_POINTER, _SIZE]),
+    "mtmd_input_chunks_free": (None, [_POINTER]),
+    "mtmd_input_chunk_get_type": (_ENUM, [_POINTER]),
+    "mtmd_input_chunk_get_tokens_text": (ctypes.POINTER(_INT32), [_POINTER, ctypes.POINTER(_SIZE)]),
+    "mtmd_input_chunk_get_tokens_image": (_POINTER, [_POINTER]),
+    "mtmd_input_chunk_get_n_tokens": (_SIZE, [_POINTER]),
+    "mtmd_input_chunk_get_n_pos": (_INT32, [_POINTER]),
+    "mtmd_image_tokens_get_decoder_pos": (PicturePosition, [_POINTER, _INT32, _SIZE]),
+    "mtmd_tokenize": (
+        _INT32,
+        [_POINTER, _POINTER, ctypes.POINTER(PictureText), ctypes.POINTER(_POINTER), _SIZE],
+    ),
+    "mtmd_encode_chunk": (_INT32, [_POINTER, _POINTER]),
+    "mtmd_get_output_embd": (ctypes.POINTER(_FLOAT), [_POINTER]),
+}
+
+ALL: dict[str, Prototype] = {**QUANTIZATION, **GRAPH, **VOCABULARY, **MODEL, **SAMPLERS, **PICTURES}

@@ -15,6 +15,7 @@ from pyggml_reference.mixture import Choose
 from pyggml_reference.structures import TensorType
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
 # Pieces of the toy vocabulary beyond single bytes, each the sum of two before it; "Ġ" stands for a space.
 MERGES = ("t h", "th e", "Ġ the", "i n", "in g", "e r", "o n", "a n", "an d", "Ġ and", "Ġ a", "h e", "l l", "he ll")
 
@@ -25,7 +26,7 @@ _SCALINGS = {"linear": RopeScalingType.LINEAR, "yarn": RopeScalingType.YARN, "no
 class RandomModel:
     """The shape of a random model. None means: what follows from the architecture or the other sizes."""
 
-    architecture: Literal["llama", "qwen2"] = "qwen2"
+    architecture: Literal["llama", "qwen2", "qwen2vl"] = "qwen2"
     seed: int = 0
     n_layers: int = 2
     n_embd: int = 64
@@ -46,6 +47,7 @@ class RandomModel:
     n_ctx_original: int | None = None
     rope_freq_factors: bool = False  # the tensor rope_freqs.weight of Llama 3; llama only
     chat_template: str | None = None
+    sections: tuple[int, int, int] | None = None  # of rotary pairs; qwen2vl only
 
 
 def toy_vocabulary() -> list[str]:
@@ -59,14 +61,20 @@ def random_model(path: str | os.PathLike[str], model: RandomModel) -> None:
     Raises OracleError for shapes that llama.cpp's architecture does not allow.
     """
     head_size = model.head_size or model.n_embd // model.n_head
-    if model.architecture == "qwen2" and (head_size * model.n_head != model.n_embd or model.rope_freq_factors):
+    if model.architecture != "llama" and (head_size * model.n_head != model.n_embd or model.rope_freq_factors):
         raise OracleError("qwen2 has heads of n_embd / n_head and no frequency factors: use the architecture llama")
     if model.n_head % model.n_head_kv or head_size % 2:
         raise OracleError(f"{model.n_head} heads of {head_size} on {model.n_head_kv} key-value heads cannot work")
+    if (model.architecture == "qwen2vl") != (model.sections is not None) or (
+        model.sections and model.n_extra_tokens < 3
+    ):
+        raise OracleError(
+            "qwen2vl, and only that, has sections, and 3 extra tokens at least for what surrounds pictures"
+        )
     writer = GGUFWriter(os.fspath(path), model.architecture)
     _add_hyperparameters(writer, model, head_size)
     _add_tokenizer(writer, model)
-    for name, values in _tensors(model, head_size):
+    for name, values in model_tensors(model):
         if is_quantizable(name, values.ndim):
             chosen = model.tensor_type if isinstance(model.tensor_type, int) else model.tensor_type(name, values.shape)
             add_encoded(writer, name, values, chosen)
@@ -90,6 +98,8 @@ def _add_hyperparameters(writer: GGUFWriter, model: RandomModel, head_size: int)
         writer.add_key_length(head_size)
         writer.add_value_length(head_size)
         writer.add_rope_dimension_count(head_size)
+    if model.sections is not None:
+        writer.add_rope_dimension_sections([*model.sections, 0])
     if model.rope_scaling is not None:
         writer.add_rope_scaling_type(_SCALINGS[model.rope_scaling])
     if model.rope_factor is not None:
@@ -103,8 +113,15 @@ def _add_hyperparameters(writer: GGUFWriter, model: RandomModel, head_size: int)
 def _add_tokenizer(writer: GGUFWriter, model: RandomModel) -> None:
     known = toy_vocabulary()
     extra = [f"[PAD{index}]" for index in range(model.n_extra_tokens)]
+    if model.sections is not None:
+        # They take places of the padding, so that the sizes of the vocabulary are told as for any other model.
+        extra = [*VISION_TOKENS, *extra[len(VISION_TOKENS) :]]
     n_normal = len(known) - len(SPECIAL_TOKENS)
-    types = [TokenType.NORMAL] * n_normal + [TokenType.CONTROL] * len(SPECIAL_TOKENS) + [TokenType.UNUSED] * len(extra)
+    types = (
+        [TokenType.NORMAL] * n_normal
+        + [TokenType.CONTROL] * len(SPECIAL_TOKENS)
+        + [TokenType.CONTROL if token in VISION_TOKENS else TokenType.UNUSED for token in extra]
+    )
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(known + extra)
@@ -117,11 +134,13 @@ def _add_tokenizer(writer: GGUFWriter, model: RandomModel) -> None:
         writer.add_chat_template(model.chat_template)
 
 
-def _tensors(model: RandomModel, head_size: int) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+def model_tensors(model: RandomModel) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """The tensors by their names in the file, in its order."""
     generator = np.random.default_rng(model.seed)
+    head_size = model.head_size or model.n_embd // model.n_head
     n_vocab = len(toy_vocabulary()) + model.n_extra_tokens
     n_q, n_kv = model.n_head * head_size, model.n_head_kv * head_size
-    biases = model.architecture == "qwen2" if model.biases is None else model.biases
+    biases = model.architecture != "llama" if model.biases is None else model.biases
 
     def normal(deviation: float, *shape: int) -> npt.NDArray[np.float32]:
         return (deviation * generator.standard_normal(shape)).astype(np.float32)

@@ -230,3 +230,42 @@ class SamplerChainParams(ctypes.Structure):
     """`llama_sampler_chain_params`."""
 
     _fields_ = [("no_perf", ctypes.c_bool)]
+
+
+class PictureParams(ctypes.Structure):
+    """`mtmd_context_params`."""
+
+    _fields_ = [
+        ("use_gpu", ctypes.c_bool),
+        ("device", ctypes.c_void_p),
+        ("print_timings", ctypes.c_bool),
+        ("n_threads", ctypes.c_int),
+        ("image_marker", ctypes.c_char_p),
+        ("media_marker", ctypes.c_char_p),
+        ("flash_attn_type", ctypes.c_int),
+        ("warmup", ctypes.c_bool),
+        ("image_min_tokens", ctypes.c_int),
+        ("image_max_tokens", ctypes.c_int),
+        ("cb_eval", ctypes.c_void_p),
+        ("cb_eval_user_data", ctypes.c_void_p),
+        ("batch_max_tokens", ctypes.c_int32),
+        ("progress_callback", ctypes.c_void_p),
+        ("progress_callback_user_data", ctypes.c_void_p),
+    ]
+
+
+class PictureText(ctypes.Structure):
+    """`mtmd_input_text`."""
+
+    _fields_ = [
+        ("text", ctypes.c_char_p),
+        ("text_len", ctypes.c_size_t),
+        ("add_special", ctypes.c_bool),
+        ("parse_special", ctypes.c_bool),
+    ]
+
+
+class PicturePosition(ctypes.Structure):
+    """`mtmd_decoder_pos`."""
+
+    _fields_ = [("t", ctypes.c_uint32), ("x", ctypes.c_uint32), ("y", ctypes.c_uint32), ("z", ctypes.c_uint32)]

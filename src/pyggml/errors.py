@@ -35,12 +35,20 @@ class DeviceMemoryError(DeviceError):
     """A GPU whose memory is full."""
 
 
+class CheckpointError(PyggmlError):
+    """A Hugging Face checkpoint that is damaged, hostile, incomplete, or of a kind that cannot be converted."""
+
+
 class QuantizeError(PyggmlError):
     """A model that cannot be quantized as asked: unknown type, missing or unfit importance, weights not finite."""
 
 
 class EvaluationError(PyggmlError):
     """A text that is too short to measure a model on, or a file of measurements that is unsound or does not fit."""
+
+
+class ImageError(PyggmlError):
+    """A file that is no picture, a damaged one, or one of a size that cannot be."""
 
 
 class TokenizerError(PyggmlError):

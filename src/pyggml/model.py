@@ -9,9 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.cpu import on_kernel_compilation
+from pyggml.backend.cpu import CPUBackend, on_kernel_compilation
 from pyggml.chat import ChatTemplate, Message
-from pyggml.engine import Engine, Event, GenerationOptions, Part, Session, cache_shape, gpu_needs
+from pyggml.engine import (
+    NO_PICTURES,
+    PICTURE_MARKER,
+    Engine,
+    Event,
+    GenerationOptions,
+    Part,
+    Picture,
+    PlacedPictures,
+    Session,
+    cache_shape,
+    gpu_needs,
+    picture_prompt,
+    with_markers,
+)
 from pyggml.errors import ContextError, DeviceMemoryError, UsageError
 from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
@@ -19,8 +33,11 @@ from pyggml.models import DecoderConfig, architecture_of, load_weights
 from pyggml.placement import Placement, place
 from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.tokenizer import Tokenizer, load_tokenizer
+from pyggml.tower import Tower, image_bytes
 from pyggml_kernels.formats import OwnFormat
 
+#: A picture: the path or the bytes of its file.
+Image = str | os.PathLike[str] | bytes
 #: Formats of keys and values in the cache.
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0")
 #: The cache's size is a multiple of this, as llama.cpp has it.
@@ -31,27 +48,52 @@ _N_SEQUENCES = 2
 _LOGITS_BATCH = 64
 
 
+def chat_text(template: ChatTemplate, messages: Sequence[Message | Mapping[str, Any]]) -> tuple[str, bool]:
+    """The text of a conversation, up to where the model's answer begins, and whether the tokenizer adds to it what it
+    adds to a text. Raises ChatTemplateError."""
+    text = template.render(messages, add_generation_prompt=True)
+    # Some templates write the token that begins a text; then the tokenizer is not to add another.
+    begins = bool(template.bos_token) and text.startswith(template.bos_token)
+    return text, not begins
+
+
 def chat_tokens(
     tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message | Mapping[str, Any]]
 ) -> list[int]:
     """The tokens of a conversation, up to where the model's answer begins. Raises ChatTemplateError."""
-    text = template.render(messages, add_generation_prompt=True)
-    # Some templates write the token that begins a text; then the tokenizer is not to add another.
-    begins = bool(template.bos_token) and text.startswith(template.bos_token)
-    return tokenizer.tokenize(text, add_special=not begins, parse_special=True)
+    text, add_special = chat_text(template, messages)
+    return tokenizer.tokenize(text, add_special=add_special, parse_special=True)
+
+
+def with_marked_message(
+    messages: Iterable[Message | Mapping[str, Any]], n_pictures: int
+) -> list[Message | Mapping[str, Any]]:
+    """The messages with a marker for each picture: at the beginning of the last one, unless there is any."""
+    *earlier, last = messages
+    contents = [each.get("content") for each in (*earlier, last)]
+    if any(isinstance(content, str) and PICTURE_MARKER in content for content in contents):
+        return [*earlier, last]
+    return [*earlier, {**last, "content": with_markers(str(last.get("content") or ""), n_pictures)}]
 
 
 class Model:
     """A model in memory: text to tokens, tokens to logits, prompts to text. One caller at a time."""
 
     def __init__(
-        self, file: GGUFFile, tokenizer: Tokenizer, config: DecoderConfig, engine: Engine, placement: Placement
+        self,
+        file: GGUFFile,
+        tokenizer: Tokenizer,
+        config: DecoderConfig,
+        engine: Engine,
+        placement: Placement,
+        tower: Tower | None = None,
     ) -> None:
         self.file = file
         self.tokenizer = tokenizer
         self.config = config
         self.engine = engine
         self.placement = placement
+        self.tower = tower
 
     @property
     def n_threads(self) -> int:
@@ -104,6 +146,16 @@ class Model:
         """The text of tokens; control tokens are left out unless `special`."""
         return self.tokenizer.detokenize(tokens, render_special=special)
 
+    def look(self, images: Iterable[Image]) -> list[Picture]:
+        """Pictures as the model sees them. Raises UsageError if it was loaded without a vision tower, ImageError."""
+        given = list(images)
+        if given and self.tower is None:
+            raise UsageError(
+                f"{self.file.path}: the model was loaded without a vision tower, and sees no pictures: give the file of"
+                " its tower with --mmproj, in Python with mmproj="
+            )
+        return [self.tower.look(*image_bytes(image)) for image in given if self.tower]
+
     def session(self) -> Session:
         """A new context."""
         return Session(self.engine, self.tokenizer, self.fingerprint)
@@ -121,16 +173,26 @@ class Model:
         max_tokens: int = -1,
         stop: Sequence[str] = (),
         options: GenerationOptions | None = None,
+        images: Iterable[Image] = (),
     ) -> Iterator[Event]:
         """Continue a prompt, given as text or as tokens, until the model ends it.
 
-        Yields a PromptEvent for each batch of the prompt, a TextEvent for each token, and one DoneEvent. `options`
-        replaces `max_tokens` and `stop`. Raises ContextError for a prompt that does not fit.
+        `images` stand where a text has `<__media__>`, one for each; without any they come first. Yields a PromptEvent
+        for each batch of the prompt, a TextEvent for each token, and one DoneEvent. `options` replaces `max_tokens` and
+        `stop`. Raises ContextError for a prompt that does not fit, and as `look` does.
         """
-        tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else prompt
-        sampler = Sampler(sampling or SamplingOptions.from_metadata(self.file.metadata), self.tokenizer)
+        tokens, placed = self._prompt(prompt, self.look(images))
         options = options or GenerationOptions(max_tokens=max_tokens, stop=tuple(stop))
-        return self._session.generate(tokens, sampler, options)
+        sampler = Sampler(sampling or SamplingOptions.from_metadata(self.file.metadata), self.tokenizer)
+        return self._session.generate(tokens, sampler, options, pictures=placed)
+
+    def _prompt(self, prompt: str | Sequence[int], pictures: Sequence[Picture]) -> tuple[Sequence[int], PlacedPictures]:
+        if not pictures:
+            tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else prompt
+            return tokens, NO_PICTURES
+        if not isinstance(prompt, str):
+            raise UsageError("the prompt is given as tokens, which have no place for pictures: give it as text")
+        return picture_prompt(self.tokenizer, with_markers(prompt, len(pictures)), pictures)
 
     def chat(
         self,
@@ -140,10 +202,18 @@ class Model:
         sampling: SamplingOptions | None = None,
         max_tokens: int = -1,
         stop: Sequence[str] = (),
+        images: Iterable[Image] = (),
     ) -> Iterator[Event]:
-        """Answer a conversation; each message has a `role` and a `content`. Events as `generate` gives them."""
-        tokens = chat_tokens(self.tokenizer, self.choose_chat_template(chat_template), list(messages))
-        return self.generate(tokens, sampling=sampling, max_tokens=max_tokens, stop=stop)
+        """Answer a conversation; each message has a `role` and a `content`. Events as `generate` gives them.
+
+        `images` stand where messages have `<__media__>`, one for each; without any they begin the last message.
+        """
+        template, given = self.choose_chat_template(chat_template), list(images)
+        if not given:
+            tokens = chat_tokens(self.tokenizer, template, list(messages))
+            return self.generate(tokens, sampling=sampling, max_tokens=max_tokens, stop=stop)
+        text = template.render(with_marked_message(messages, len(given)), add_generation_prompt=True)
+        return self.generate(text, sampling=sampling, max_tokens=max_tokens, stop=stop, images=given)
 
     def logits(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
         """The logits (n_tokens, n_vocab) after each token of a text, the text's own tokens being fed in."""
@@ -168,7 +238,7 @@ class Model:
             rows = []
             for start in range(0, len(tokens), batch):
                 part = tokens[start : start + batch]
-                rows.append(self.engine.step([Part(sequence, start, part, range(len(part)))], n_layers))
+                rows.append(self.engine.step([Part(sequence, start, part, range(len(part)))], n_layers).copy())
             return np.concatenate(rows)
         finally:
             sequence.truncate(0)
@@ -187,6 +257,9 @@ def load(
     cache_type_v: str = "f16",
     n_sequences: int = _N_SEQUENCES,
     formats: Iterable[OwnFormat] = (),
+    mmproj: str | os.PathLike[str] | None = None,
+    image_min_tokens: int = 0,
+    image_max_tokens: int = 0,
     on_compile: Callable[[str], None] | None = None,
 ) -> Model:
     """Load a GGUF file.
@@ -202,6 +275,8 @@ def load(
         compute what was asked of a GPU; `auto` needs none. `placement.reason` tells what was chosen, and why.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
+    mmproj: the GGUF file of the vision tower, for a model that sees pictures.
+    image_min_tokens, image_max_tokens: what a picture takes at least and at most; 0 for what the tower's file says.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
 
     Raises GGUFError, ModelError, FormatError, TokenizerError for files that cannot be used, UsageError for options that
@@ -227,6 +302,7 @@ def load(
         n_gpu_layers,
         config.n_layers,
         needs=lambda: gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch),
+        unfit=f"{config.architecture.name} is for the CPU" if config.architecture.has_sections else None,
         formats=known,
         n_threads=n_threads,
         n_batch=n_batch,
@@ -244,7 +320,31 @@ def load(
         )
     except DeviceMemoryError as error:
         raise DeviceMemoryError(f"{error}; {placement.advice}") from error
-    return Model(file, tokenizer, config, engine, placement)
+    tower = None
+    if mmproj is not None:
+        tower = _load_tower(
+            mmproj, config, placement, formats=formats, min_tokens=image_min_tokens, max_tokens=image_max_tokens
+        )
+    return Model(file, tokenizer, config, engine, placement, tower)
+
+
+def _load_tower(
+    path: str | os.PathLike[str],
+    config: DecoderConfig,
+    placement: Placement,
+    *,
+    formats: Iterable[OwnFormat],
+    min_tokens: int,
+    max_tokens: int,
+) -> Tower:
+    backend = placement.layers[0]
+    if not config.architecture.has_sections or not isinstance(backend, CPUBackend):
+        raise UsageError(
+            f"mmproj is {os.fspath(path)}, but a model of the architecture {config.architecture.name} sees no pictures"
+        )
+    with GGUFFile.open(path) as file:
+        known = Formats.of(formats).for_file(file).by_number
+    return Tower(path, backend, config.n_embd, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
 
 
 def _check_options(

@@ -76,6 +76,7 @@ def place(
     n_layers: int,
     *,
     needs: Callable[[], Needs],
+    unfit: str | None,
     formats: Mapping[int, Format],
     n_threads: int | None,
     n_batch: int,
@@ -85,10 +86,10 @@ def place(
     number for all of them, `auto` for as many as fit into the memory that is free, but for a margin.
 
     RuntimeWarning, and the CPU, if that cannot be; but for `auto` where there is no GPU: then without a warning. For a
-    number, `needs` raises if a GPU does not take the model. UsageError for any other word. formats: those that the
-    model may be stored in, by their number in the file.
+    number, `needs` raises if a GPU does not take the model. UsageError for any other word. unfit: why the model is for
+    the CPU alone, if it is. formats: those that it may be stored in, by their number in the file.
     """
-    choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, formats, needs)
+    choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, unfit or _unfit(formats), needs)
     on_gpu: tuple[Backend, ...] = ()
     if choice.n_on_gpu:
         cuda = importlib.import_module("pyggml.backend.cuda")
@@ -124,13 +125,18 @@ def _wanted(n_gpu_layers: int | str, n_layers: int) -> int | None:
     return min(n_gpu_layers, n_layers + 1) if n_gpu_layers >= 0 else n_layers + 1
 
 
-def _choose(wanted: int | None, n_layers: int, formats: Mapping[int, Format], needs: Callable[[], Needs]) -> _Choice:
+def _unfit(formats: Mapping[int, Format]) -> str | None:
+    own = [form.name for number, form in formats.items() if number not in FORMATS]
+    return f"formats of one's own ({', '.join(own)}) are for the CPU" if own else None
+
+
+def _choose(wanted: int | None, n_layers: int, unfit: str | None, needs: Callable[[], Needs]) -> _Choice:
     if wanted == 0:
         return _Choice(0, "all layers on the CPU, as asked for")
     if reason := gpu_unavailable():
         return _on_cpu(reason, is_expected=wanted is None)
-    if own := [form.name for number, form in formats.items() if number not in FORMATS]:
-        return _on_cpu(f"formats of one's own ({', '.join(own)}) are for the CPU")
+    if unfit:
+        return _on_cpu(unfit)
     try:
         needed = needs()
     except (ModelError, UsageError) as error:

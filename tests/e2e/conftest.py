@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.browsing import launched
+from tests.e2e.fake_chat_server import FakeChat, fake_chat
+from tests.e2e.page_driver import ChatPage, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -28,3 +30,17 @@ def browser() -> Iterator["Browser"]:
     """
     with launched() as browser:
         yield browser
+
+
+@pytest.fixture
+def chat() -> Iterator[FakeChat]:
+    """A stand-in for the engine, behind the chat page."""
+    with fake_chat() as chat:
+        yield chat
+
+
+@pytest.fixture
+def page(browser: "Browser", chat: FakeChat) -> Iterator[ChatPage]:
+    """The chat page over that."""
+    with opened(browser, chat.url) as page:
+        yield page

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from pyggml.server.auth import KeyCheck
-from pyggml.server.chat_page import add_chat_page
+from pyggml.server.chat_page import add_pages
 from pyggml.server.errors import ApiError
 
 KEY = "correct horse"
@@ -76,7 +76,7 @@ def _timings(n_predicted: int) -> dict[str, float]:
 def _create_app(chat: FakeChat, keys: tuple[str, ...]) -> FastAPI:
     app = FastAPI()
     app.add_middleware(KeyCheck, keys=keys)
-    add_chat_page(app)
+    add_pages(app)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:

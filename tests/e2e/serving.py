@@ -46,13 +46,19 @@ def served(
     options: ServerOptions | None = None,
     *,
     path: Path | None = None,
+    mmproj: Path | None = None,
     n_ctx: int = 512,
     n_slots: int = 4,
     n_queue: int = 16,
 ) -> Iterator[Served]:
     """Serve until the block is left; then all pages of the cache must be free or held by idle contexts."""
     model = pyggml.load(
-        path or pyggml.demo_model(), n_ctx=n_ctx, n_cache=n_ctx * n_slots, n_sequences=n_slots, n_ubatch=64
+        path or pyggml.demo_model(),
+        mmproj=mmproj,
+        n_ctx=n_ctx,
+        n_cache=n_ctx * n_slots,
+        n_sequences=n_slots,
+        n_ubatch=64,
     )
     scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots, n_queue))
     scheduler.start()

@@ -1,17 +1,16 @@
 """The chat page in a real browser, over a stand-in for the engine: writing, streaming, stopping, versions, memory."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pyggml.server.errors import ApiError
 from tests.e2e.browsing import expect_that
-from tests.e2e.fake_chat_server import FakeChat, fake_chat
-from tests.e2e.page_driver import ChatPage, another_tab, opened
+from tests.e2e.fake_chat_server import FakeChat
+from tests.e2e.page_driver import ChatPage, another_tab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    pass
 
 #: Whether the browser keeps an answer that has begun.
 KEPT = """async () => {
@@ -19,18 +18,6 @@ KEPT = """async () => {
     const [conversation] = await (await openStore(() => {})).all();
     return conversation?.messages.at(-1).content === "Hello from";
 }"""
-
-
-@pytest.fixture
-def chat() -> Iterator[FakeChat]:
-    with fake_chat() as chat:
-        yield chat
-
-
-@pytest.fixture
-def page(browser: "Browser", chat: FakeChat) -> Iterator[ChatPage]:
-    with opened(browser, chat.url) as page:
-        yield page
 
 
 def test_an_answer_is_seen_while_it_is_written(page: ChatPage, chat: FakeChat) -> None:

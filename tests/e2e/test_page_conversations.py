@@ -1,7 +1,6 @@
 """The chat page's list of conversations, its files, its settings, its key, and what it says when something fails."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,21 +13,9 @@ from tests.e2e.page_driver import ChatPage, opened
 from tests.e2e.page_files import a_file
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
 NO_STORE = "Object.defineProperty(window, 'indexedDB', { get() { throw new Error('not allowed'); } });"
-
-
-@pytest.fixture
-def chat() -> Iterator[FakeChat]:
-    with fake_chat() as chat:
-        yield chat
-
-
-@pytest.fixture
-def page(browser: "Browser", chat: FakeChat) -> Iterator[ChatPage]:
-    with opened(browser, chat.url) as page:
-        yield page
 
 
 def import_file(page: ChatPage, content: str) -> None:
@@ -257,3 +244,16 @@ def test_a_browser_that_keeps_nothing(browser: "Browser", chat: FakeChat) -> Non
         page.button("New conversation").click()
         page.conversations.first.click()
         expect_that(page.texts).to_have_text(["Hi", "Hello from the fake."])
+
+
+def test_what_is_written_while_the_page_loads_stays(page: ChatPage, chat: FakeChat) -> None:
+    held: list[Route] = []
+    page.page.route("**/page/store.js", lambda route: held.append(route))
+    page.page.goto(chat.url, wait_until="commit")
+    page.field.fill("written early")
+    while not held:
+        page.page.wait_for_timeout(10)
+    expect_that(page.page.locator("#model")).not_to_have_text("fake-8b")
+    held[0].continue_()
+    expect_that(page.page.locator("#model")).to_have_text("fake-8b")
+    expect_that(page.field).to_have_value("written early")

@@ -124,7 +124,7 @@ def test_errors_have_the_api_s_shape(client: anthropic.Anthropic, server: Served
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
-        ([{"role": "user", "content": [{"type": "image"}]}], "messages[0].content[0]: a block of type 'image'"),
+        ([{"role": "user", "content": [{"type": "image"}]}], "messages[0].content[0].source: missing"),
         ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content[0].text: missing"),
         ([{"role": "user", "content": [{"type": "tool_use"}]}], "messages[0].content[0].name: missing"),
         ([{"role": "friend", "content": "a"}], "messages[0].role: "),

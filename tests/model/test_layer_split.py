@@ -27,6 +27,7 @@ from pyggml.models import DecoderConfig, architecture_of, load_weights
 from pyggml.placement import Placement
 from pyggml.sampling import Sampler
 from pyggml.tokenizer import load_tokenizer
+from pyggml_reference.random_model import RandomModel, random_model
 
 N_LAYERS = 8
 N_CTX, N_SEQUENCES, N_BATCH = 256, 3, 32
@@ -45,10 +46,14 @@ def placement_on(split: Sequence[int]) -> Placement:
 
 
 @cache
-def loaded(split: tuple[int, ...] = (N_LAYERS + 1,), cache_types: tuple[str, str] = ("f16", "f16")) -> Model:
-    file = GGUFFile.open(pyggml.demo_model())
+def loaded(
+    split: tuple[int, ...] = (N_LAYERS + 1,),
+    cache_types: tuple[str, str] = ("f16", "f16"),
+    path: Path = pyggml.demo_model(),  # noqa: B008  # a constant
+) -> Model:
+    file = GGUFFile.open(path)
     config = DecoderConfig.from_file(file, architecture_of(file))
-    assert config.n_layers == N_LAYERS
+    assert config.n_layers == sum(split) - 1
     placement = placement_on(split)
     engine = Engine(
         config,
@@ -86,6 +91,13 @@ def test_every_type_of_cache(keys: str, values: str) -> None:
     np.testing.assert_array_equal(many.logits(tokens), one.logits(tokens))
 
 
+def test_angles_by_sections(tmp_path: Path) -> None:
+    path = tmp_path / "random.gguf"
+    random_model(path, RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3, n_layers=3))
+    one, many = loaded((4,), path=path), loaded((1, 3), path=path)
+    np.testing.assert_array_equal(many.logits(range(1, 40)), one.logits(range(1, 40)))
+
+
 Batches = list[list[tuple[int, int, list[int]]]]
 
 
@@ -118,7 +130,7 @@ def test_steps_of_several_sequences(split: tuple[int, ...], batches: Batches, ha
                 outputs = sorted({each for each in wanted if each < n})
                 parts.append(Part(sequences[number], lengths[number], tokens, outputs))
                 lengths[number] += n
-            rows.append(engine.step(parts, has_head=has_head))
+            rows.append(engine.step(parts, has_head=has_head).copy())
         results.append(rows)
         for sequence in sequences:
             sequence.truncate(0)

@@ -1,6 +1,7 @@
 """Loading with layers on a GPU, for which another CPU backend stands: what is chosen, and memory that is full."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of
 from pyggml.placement import MARGIN
 from pyggml_kernels.formats import FORMATS
+from pyggml_reference.random_model import RandomModel, random_model
 from tests.unit.cli_running import invoke
 from tests.unit.fake_gpu import install_gpu
 
@@ -99,6 +101,14 @@ def test_memory_that_is_full_says_what_would_fit(
     ):
         load("all")
     assert load(3).placement.n_on_gpu == 3
+
+
+@pytest.mark.parametrize("n_gpu_layers", [1, "auto"])
+def test_models_that_see_pictures_stay_on_the_cpu(gpu: Any, tmp_path: Path, n_gpu_layers: int | str) -> None:
+    path = tmp_path / "random.gguf"
+    random_model(path, RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3))
+    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: qwen2vl is for the CPU"):
+        assert pyggml.load(path, n_gpu_layers=n_gpu_layers).placement.n_on_gpu == 0
 
 
 def test_caches_that_a_gpu_has_not_got(gpu: Any) -> None:

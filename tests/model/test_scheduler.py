@@ -1,6 +1,5 @@
 """The scheduler: requests that run together, alone, one after the other, and are given up."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
@@ -31,21 +30,6 @@ from pyggml.model import Model
 STORY = "Ravi was a curious boy who lived near the lighthouse. The sky was gray and quiet."
 
 ENDLESS = pyggml.SamplingOptions(seed=1, ignore_eos=True)
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return pyggml.load(pyggml.demo_model(), n_ctx=256, n_cache=1024, n_sequences=4, n_ubatch=32)
-
-
-@pytest.fixture
-def scheduler(model: Model) -> Iterator[Scheduler]:
-    scheduler = Scheduler(model.engine, model.tokenizer, SchedulerOptions(n_slots=4, n_queue=8))
-    scheduler.start()
-    yield scheduler
-    scheduler.stop(0)
-    scheduler.forget_all()
-    assert model.engine.pool.n_free == 1024 // 64
 
 
 def request_for(model: Model, prompt: str, max_tokens: int = 12, *, seed: int = 1) -> GenerationRequest:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pyggml.chat import ChatTemplate
-from pyggml.engine import DoneEvent, Event, GenerationOptions, PromptEvent, TextEvent, Timings
+from pyggml.engine import DoneEvent, Event, GenerationOptions, Picture, PromptEvent, TextEvent, Timings
 from pyggml.engine.events import Reason
-from pyggml.errors import ContextError
+from pyggml.errors import ContextError, UsageError
 from pyggml.placement import Placement
 
 BOS, EOS, START, END = 256, 257, 258, 259
@@ -50,6 +52,8 @@ class FakeTokenizer:
         return b"".join(self.piece(token, special=render_special) for token in tokens).decode()
 
     def piece(self, token: int, *, special: bool) -> bytes:
+        if token < 0:
+            return b"#"  # a part of a picture
         return bytes([token]) if token < BOS else _NAMES[token].encode() if special else b""
 
 
@@ -72,7 +76,12 @@ class FakeSession:
     tokens: list[int] = field(default_factory=list)
 
     def generate(
-        self, tokens: Sequence[int], sampler: object, options: GenerationOptions, constraint: object = None
+        self,
+        tokens: Sequence[int],
+        sampler: object,
+        options: GenerationOptions,
+        constraint: object = None,
+        pictures: object = None,
     ) -> Iterator[Event]:
         if len(tokens) >= self.model.n_ctx:
             raise ContextError(f"the prompt is too long: {len(tokens)} tokens")
@@ -137,6 +146,12 @@ class FakeModel:
 
     def choose_chat_template(self, choice: str | None) -> ChatTemplate:
         return ChatTemplate.choose(choice, self._template, bos_token="<s>", eos_token="</s>")
+
+    def look(self, images: Iterable[Path]) -> list[Picture]:
+        """Any picture is one row of as many numbers as its file's name has letters; without a tower, none is seen."""
+        if not self.load_arguments.get("mmproj"):
+            raise UsageError("the model was loaded without a vision tower")
+        return [Picture(np.zeros((len(Path(each).stem), 1), np.float32), 1, len(Path(each).stem)) for each in images]
 
     def session(self) -> FakeSession:
         return FakeSession(self)

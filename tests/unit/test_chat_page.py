@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from pyggml.server import chat_page
-from pyggml.server.chat_page import CONTENT_SECURITY_POLICY, add_chat_page
+from pyggml.server.chat_page import CONTENT_SECURITY_POLICY, add_pages
 
 FOLDER = Path(chat_page.__file__).parent / "page"
 FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
@@ -18,7 +18,7 @@ FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
 def ask(path: str, method: str = "GET", **headers: str) -> httpx.Response:
     """What the page's part of the application answers."""
     app = FastAPI()
-    add_chat_page(app)
+    add_pages(app)
 
     async def answer() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page") as client:

@@ -39,6 +39,7 @@ LLAMA_CPP_NAMES = shlex.split("""
     --chat-template --chat-template-file -co --color --display-prompt --no-display-prompt --keep --context-shift
     --no-context-shift -ctk --cache-type-k -ctv --cache-type-v --prompt-cache --prompt-cache-all --prompt-cache-ro
     -ngl --gpu-layers --n-gpu-layers -mu --model-url -hf -hfr --hf-repo -hff --hf-file -hft --hf-token --offline
+    -mm --mmproj --image --image-min-tokens --image-max-tokens
     --in-prefix --in-suffix --verbose-prompt -v --verbose --perf --no-perf --show-timings --no-show-timings -sp
     --special -fa --flash-attn --simple-io --warmup --no-warmup --jinja --grammar --grammar-file -j
     --json-schema -jf --json-schema-file
@@ -250,6 +251,9 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
         "formats": [],
+        "mmproj": None,
+        "image_min_tokens": 0,
+        "image_max_tokens": 0,
     }
     model = FakeModel("x")
     run_fake(monkeypatch, model, "-t", "0")

@@ -36,8 +36,14 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
     return install_gpu(monkeypatch, FakeBackend)
 
 
-def placed(n_gpu_layers: int | str, formats: Mapping[int, Format] = FORMATS, needs: Any = lambda: NEEDS) -> Any:
-    return place(n_gpu_layers, N_LAYERS, needs=needs, formats=formats, n_threads=2, n_batch=3, n_sequences=1)
+def placed(
+    n_gpu_layers: int | str,
+    formats: Mapping[int, Format] = FORMATS,
+    needs: Any = lambda: NEEDS,
+) -> Any:
+    return place(
+        n_gpu_layers, N_LAYERS, needs=needs, unfit=None, formats=formats, n_threads=2, n_batch=3, n_sequences=1
+    )
 
 
 @pytest.mark.parametrize("n", [N_LAYERS + 1, 99, -1, "all", "auto"])

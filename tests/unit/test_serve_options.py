@@ -14,6 +14,7 @@ from tests.unit.cli_running import invoke
         (["-np", "0"], "-np is 0; allowed are -1"),
         (["--api-key", ","], "holds no key"),
         (["--temp", "nan"], "temperature is nan"),
+        (["--api-prefix", "llm"], "--api-prefix is 'llm'; it begins with a slash, such as /llm"),
     ],
 )
 def test_options_that_cannot_be(arguments: list[str], message: str) -> None:

@@ -6,7 +6,7 @@ rows a value has: one for each token of the batch, or one for each token whose o
 
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,38 @@ class RopeAngles(Node):
 
 
 @dataclass(frozen=True)
+class SectionRope:
+    """Rotary embedding in which each section of the pairs turns by a position of its own; pairs are halves apart."""
+
+    n_pairs: int
+    theta_scale: float
+    """The ratio of one pair's angle to the pair's before."""
+    frequency_scale: float
+    halves: ClassVar[bool] = True
+    sections: tuple[tuple[int, int, int], ...]
+    """Of each section the first pair, the end, and the pair whose angle is the position itself."""
+
+
+@dataclass(frozen=True)
+class PlaceGiven(Node):
+    """Rows given with the batch, such as those of a picture, in place of some tokens' embeddings."""
+
+    x: Value
+
+    @property
+    def overwrites(self) -> Value | None:
+        """The other rows stay."""
+        return self.x
+
+
+@dataclass(frozen=True)
+class SectionAngles(Node):
+    """Cosines and sines for the batch's positions, one for each section."""
+
+    rope: SectionRope
+
+
+@dataclass(frozen=True)
 class RMSNorm(Node):
     """Root mean square normalization times a weight."""
 
@@ -110,7 +142,7 @@ class Rotate(Node):
 
     x: Value
     angles: Value
-    rope: Rope
+    rope: Rope | SectionRope
     n_heads: int
 
     @property
@@ -186,6 +218,14 @@ class Graph:
         """The angles of the batch's positions, for `rotate`."""
         return self._append(RopeAngles(self._value("tokens", 2 * rope.n_pairs), rope))
 
+    def place_given(self, x: Value) -> Value:
+        """The rows that are given with the batch; `x` cannot be used afterwards."""
+        return self._append(PlaceGiven(self._value(x.rows, x.n_columns), x))
+
+    def section_angles(self, rope: SectionRope) -> Value:
+        """The angles of the batch's positions by sections, for `rotate`."""
+        return self._append(SectionAngles(self._value("tokens", 2 * rope.n_pairs), rope))
+
     def rms_norm(self, x: Value, weight: Weight, epsilon: float) -> Value:
         """Normalized rows."""
         return self._append(RMSNorm(self._value(x.rows, x.n_columns), x, weight, epsilon))
@@ -194,7 +234,7 @@ class Graph:
         """A matrix product."""
         return self._append(Linear(self._value(x.rows, weight.n_rows), x, weight, bias))
 
-    def rotate(self, x: Value, angles: Value, rope: Rope, n_heads: int) -> Value:
+    def rotate(self, x: Value, angles: Value, rope: Rope | SectionRope, n_heads: int) -> Value:
         """Rotary embedding; `x` cannot be used afterwards."""
         return self._append(Rotate(self._value(x.rows, x.n_columns), x, angles, rope, n_heads))
 

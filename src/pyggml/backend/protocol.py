@@ -76,6 +76,26 @@ class Step:
     """(n_sequences, pages of the longest sequence)"""
     outputs: npt.NDArray[np.int32]
     """(n_outputs,), the tokens whose result is wanted, as indices into `tokens`"""
+    section_positions: npt.NDArray[np.int32] | None = None
+    """(n_tokens, n_sections), where the graph asks for them"""
+    given: npt.NDArray[np.float32] | None = None
+    """(n_given, n_embd), rows in place of embeddings"""
+    given_rows: npt.NDArray[np.int32] | None = None
+    """(n_tokens,), which of them stands for a token, below 0 for none"""
+
+
+@dataclass(frozen=True)
+class PictureStep:
+    """The patches of a picture, in the order in which a tower computes them."""
+
+    patches: npt.NDArray[np.float32]
+    """(n_patches, numbers of a patch)"""
+    places: npt.NDArray[np.int32]
+    """(n_patches, 2), row and column"""
+    windows: npt.NDArray[np.int32]
+    """(n_patches,), the window in which each lies: from 0 on, patches of a window following each other"""
+    order: npt.NDArray[np.int32]
+    """(n_results,), the merged patches as they are wanted, as indices"""
 
 
 class Executable(Protocol):
@@ -113,3 +133,19 @@ class WeightStore(Protocol):
 
 class Backend(WeightStore, Executor, Protocol):
     """A device."""
+
+
+@dataclass(frozen=True)
+class TowerHeads:
+    """The heads of a tower's attention, and the cache format that keys and values are rounded through."""
+
+    n_heads: int
+    head_size: int
+    format: str
+
+
+class TowerBackend(Backend, Protocol):
+    """A device that computes the towers of pictures as well."""
+
+    def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
+        """The result (n_results, columns) of a tower's graph for one picture."""

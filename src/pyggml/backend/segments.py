@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
-from pyggml.backend.graph import Attention, Graph, Node, Receive, RopeAngles, Value
+from pyggml.backend.graph import Attention, Graph, Node, Receive, RopeAngles, SectionAngles, Value
 
 
 def cut(graph: Graph, first_layers: Sequence[int]) -> list[Graph]:
@@ -31,7 +31,7 @@ def _part(parts: Sequence[Sequence[Node]], number: int, first_layer: int) -> Gra
     own = {node.output.index for node in parts[number]}
     needed = {value.index for node in parts[number] for value in node.inputs} - own
     earlier = [node for part in parts[:number] for node in part]
-    angles = [node for node in earlier if isinstance(node, RopeAngles) and node.output.index in needed]
+    angles = [node for node in earlier if isinstance(node, RopeAngles | SectionAngles) and node.output.index in needed]
     received = [Receive(parts[number - 1][-1].output)] if number else []
     if missing := needed - {node.output.index for node in (*angles, *received)}:
         raise TypeError(f"a graph is cut where value {min(missing)} is still needed behind the last one of a part")

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from pyggml.cli.console import Console
 from pyggml.cli.interruption import Interruption
-from pyggml.engine import Constraint, DoneEvent, GenerationOptions, PromptEvent, Session, TextEvent, Timings
+from pyggml.engine import (
+    NO_PICTURES,
+    Constraint,
+    DoneEvent,
+    GenerationOptions,
+    PlacedPictures,
+    PromptEvent,
+    Session,
+    TextEvent,
+    Timings,
+)
 from pyggml.sampling import Sampler
 
 INTERRUPTED = "interrupted"
@@ -41,7 +51,13 @@ class Answerer:
         self._on_prompt_done = on_prompt_done
         self._constraint = constraint
 
-    def answer(self, tokens: Sequence[int], options: GenerationOptions, show_prompt: Callable[[], None]) -> Answer:
+    def answer(
+        self,
+        tokens: Sequence[int],
+        options: GenerationOptions,
+        show_prompt: Callable[[], None],
+        pictures: PlacedPictures = NO_PICTURES,
+    ) -> Answer:
         """Continue the tokens until the end, or until Ctrl-C. Calls `show_prompt` when they are evaluated.
 
         A second Ctrl-C before the first had effect raises KeyboardInterrupt. Raises ContextError.
@@ -50,7 +66,7 @@ class Answerer:
         texts: list[str] = []
         started = time.perf_counter()
         with Interruption() as interruption:
-            for event in self._session.generate(tokens, self._sampler, options, self._constraint):
+            for event in self._session.generate(tokens, self._sampler, options, self._constraint, pictures):
                 match event:
                     case PromptEvent():
                         self._show_progress(event, show_prompt)

@@ -1,18 +1,22 @@
 """A conversation: messages, answers that stream, and commands."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyggml.chat import ChatTemplate, Message
 from pyggml.cli.answer import INTERRUPTED
+from pyggml.cli.gallery import Gallery
 from pyggml.cli.stage import Stage, exit_status
 from pyggml.cli.timings import describe_answer
-from pyggml.errors import ContextError
-from pyggml.model import chat_tokens
+from pyggml.engine import PlacedPictures
+from pyggml.errors import ContextError, ImageError, UsageError
+from pyggml.model import chat_text
 
 HELP = r"""/regen      answer the last message again
 /clear      forget the conversation
 /read FILE  put a text file in front of the next message
+/image FILE put a picture there
 /help       show this
 /exit       leave; so do Ctrl-D, and Ctrl-C while nothing is generated
 A line that ends with a backslash goes on in the next one. Ctrl-C stops an answer."""
@@ -26,7 +30,14 @@ _COMMAND = re.compile(r"(/[a-z]+)(?:\s+(.*))?", re.DOTALL)
 class Conversation:
     """The messages so far; `run` takes turns with the user."""
 
-    def __init__(self, stage: Stage, template: ChatTemplate, system: str | None, context_shift: bool) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        template: ChatTemplate,
+        system: str | None,
+        context_shift: bool,
+        gallery: Gallery,
+    ) -> None:
         """Begin with the system message, if there is one; `context_shift` lets a full context lose its oldest turns."""
         self._stage = stage
         self._template = template
@@ -34,19 +45,23 @@ class Conversation:
         self._messages = list(self._start)
         self._files = ""
         self._context_shift = context_shift
+        self._gallery = gallery
         self._shows_timings = False
 
-    def run(self, first: str | None, single_turn: bool) -> int:
+    def run(self, first: str | None, single_turn: bool, pictures: Sequence[Path] = ()) -> int:
         """Answer the first message, then what the user types until the end of the input; give the exit status.
 
-        Raises ContextError when no user is there who could do something about it.
+        The pictures belong to the first message. Raises ContextError when no user is there who could do something
+        about it.
         """
         self._shows_timings = self._stage.show_timings and not single_turn
         if first is not None:
             self._echo(first)
-            status = self._say(first)
+            status = self._say(self._gallery.first_message(first, pictures))
             if single_turn:
                 return status
+        else:
+            self._files = self._gallery.first_message("", pictures)
         while (turn := self._read()) is not None:
             if command := _COMMAND.fullmatch(turn.strip()):
                 if command[1] == "/exit":
@@ -80,6 +95,8 @@ class Conversation:
             console.remark("The conversation is forgotten.")
         elif command == "/read":
             self._read_file(argument.strip())
+        elif command == "/image":
+            self._show(argument.strip())
         elif command != "/regen":
             console.warn(f"there is no command {command}; /help lists them")
         elif self._messages[-1:] and self._messages[-1]["role"] == "assistant":
@@ -97,6 +114,14 @@ class Conversation:
         self._files += f"--- File: {name} ---\n{text}" + ("" if text.endswith("\n") else "\n")
         self._stage.console.remark(f"{name} goes with your next message.")
 
+    def _show(self, name: str) -> None:
+        try:
+            self._files += self._gallery.add(Path(name).expanduser())
+        except (ImageError, UsageError, RuntimeError) as error:
+            self._stage.console.warn(f"/image {name}: {error}")
+            return
+        self._stage.console.remark(f"{name} goes with your next message.")
+
     def _say(self, text: str) -> int:
         self._messages.append({"role": "user", "content": self._files + text})
         self._files = ""
@@ -106,7 +131,8 @@ class Conversation:
         """Answer the last message, and keep the answer; without one the message is taken back."""
         console = self._stage.console
         try:
-            answer = self._stage.answer(self._fitting_tokens())
+            tokens, pictures = self._fitting_tokens()
+            answer = self._stage.answer(tokens, pictures=pictures)
         except ContextError as error:
             if not console.interactive:
                 raise
@@ -122,21 +148,22 @@ class Conversation:
             console.remark(describe_answer(answer.timings))
         return exit_status(answer)
 
-    def _fitting_tokens(self) -> list[int]:
+    def _fitting_tokens(self) -> tuple[list[int], PlacedPictures]:
         """Give the conversation as tokens; if it is too long and may be shifted, without its oldest turns.
 
         As in a shift during an answer, the context is then half empty, so that it does not happen at every turn.
         """
-        tokens = self._tokens()
+        tokens, pictures = self._tokens()
         if not self._context_shift or len(tokens) < self._stage.n_ctx:
-            return tokens
+            return tokens, pictures
         n_before, oldest = len(self._messages), len(self._start)
         while len(tokens) > self._stage.n_ctx // 2 and len(self._messages) > oldest + 2:
             del self._messages[oldest : oldest + 2]
-            tokens = self._tokens()
+            tokens, pictures = self._tokens()
         if n_gone := n_before - len(self._messages):
             self._stage.console.remark(f"The context is full: the oldest {n_gone} messages are gone.")
-        return tokens
+        return tokens, pictures
 
-    def _tokens(self) -> list[int]:
-        return chat_tokens(self._stage.tokenizer, self._template, self._messages)
+    def _tokens(self) -> tuple[list[int], PlacedPictures]:
+        text, add_special = chat_text(self._template, self._messages)
+        return self._gallery.prompt(self._stage.tokenizer, text, add_special=add_special)

@@ -11,6 +11,7 @@ from typing import Any
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import LoadOptions
 from pyggml.cli.parameter_types import AUTO
+from pyggml.cli.picture_options import NO_TOWER, TowerOptions
 from pyggml.formats import read_formats
 from pyggml.model import Model, load
 
@@ -36,7 +37,9 @@ def told_warnings(console: Console) -> Iterator[None]:
         yield
 
 
-def load_model(path: Path, options: LoadOptions, console: Console, **shared: int) -> LoadedModel:
+def load_model(
+    path: Path, options: LoadOptions, console: Console, tower: TowerOptions = NO_TOWER, **shared: int
+) -> LoadedModel:
     """Load the model; `shared` are `n_cache` and `n_sequences` of `load`. Raises PyggmlError."""
     started = time.perf_counter()
     with told_warnings(console):
@@ -50,6 +53,9 @@ def load_model(path: Path, options: LoadOptions, console: Console, **shared: int
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,
             formats=[form for file in options.format_file for form in read_formats(file)],
+            mmproj=tower.mmproj,
+            image_min_tokens=tower.image_min_tokens,
+            image_max_tokens=tower.image_max_tokens,
             **shared,
             on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
         )

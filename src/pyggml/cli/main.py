@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": LazyCommand("pyggml.cli.serve", "serve_command", "Serve the APIs of llama-server and OpenAI over HTTP."),
     "inspect": LazyCommand("pyggml.cli.inspect", "inspect_command", "Show the metadata and tensors of a GGUF file."),
     "tokenize": LazyCommand("pyggml.cli.tokenize", "tokenize_command", "Turn text into the token ids of a model."),
+    "convert": LazyCommand("pyggml.cli.convert", "convert_command", "Convert a Hugging Face checkpoint to GGUF."),
     "quantize": LazyCommand("pyggml.cli.quantize", "quantize_command", "Write a model in a smaller format."),
     "imatrix": LazyCommand(
         "pyggml.cli.imatrix", "imatrix_command", "Measure the importance of weights for quantizing."

@@ -7,6 +7,7 @@ import click
 from pyggml.cli.grammar_options import GrammarOptions, grammar_options
 from pyggml.cli.ignored_options import explain_ignored, ignored_options
 from pyggml.cli.model_options import LoadOptions, ModelOptions, model_options, take
+from pyggml.cli.picture_options import PictureOptions, TowerOptions, image_option, tower_options
 from pyggml.cli.sampling_options import sampling_options, take_sampling
 from pyggml.cli.sections import SectionCommand, debug_option
 from pyggml.cli.text_options import (
@@ -24,6 +25,8 @@ from pyggml.cli.text_options import (
 )
 @model_options
 @text_options
+@tower_options
+@image_option
 @sampling_options
 @grammar_options
 @ignored_options
@@ -40,6 +43,7 @@ def run_command(context: click.Context, /, **values: Any) -> None:
     pyggml run -p "What is 37 + 48?"                 the same, and the first message is given
     pyggml run -m model.gguf -st -p "Name a color."  one answer
     pyggml run -m model.gguf -no-cnv -p "Once upon a time" -n 60 --temp 0
+    pyggml run -m text.gguf --mmproj vision.gguf --image a.png -p "What is this?"
     pyggml run -hf user/repo:Q4_K_M -c 4096 -sys "You answer in rhymes."
     """
     # Imported here, so that --help needs neither NumPy nor Numba.
@@ -50,6 +54,8 @@ def run_command(context: click.Context, /, **values: Any) -> None:
         take(LoadOptions, values),
         take_sampling(values, values["escape"]),
         take(GrammarOptions, values),
+        take(TowerOptions, values),
+        take(PictureOptions, values),
         take(PromptOptions, values),
         take(LengthOptions, values),
         take(InteractionOptions, values),

@@ -9,11 +9,13 @@ from pyggml.cli.answer import Answerer
 from pyggml.cli.console import Console
 from pyggml.cli.conversation import Conversation
 from pyggml.cli.escapes import process_escapes
+from pyggml.cli.gallery import Gallery
 from pyggml.cli.grammar_options import GrammarOptions
 from pyggml.cli.loading import load_model
 from pyggml.cli.logs import shown_logs
 from pyggml.cli.model_options import LoadOptions, ModelOptions
 from pyggml.cli.model_source import locate_model
+from pyggml.cli.picture_options import PictureOptions, TowerOptions
 from pyggml.cli.prompt_cache import PromptCache
 from pyggml.cli.prompts import read_prompt, read_system_prompt, template_choice
 from pyggml.cli.raw_text import RawOptions, RawText
@@ -36,6 +38,8 @@ class RunOptions:
     load: LoadOptions
     sampling: Mapping[str, Any]
     grammar: GrammarOptions
+    tower: TowerOptions
+    pictures: PictureOptions
     prompt: PromptOptions
     length: LengthOptions
     interaction: InteractionOptions
@@ -64,11 +68,14 @@ class Run:
         self._system = read_system_prompt(options.prompt)
         self._template_choice = template_choice(options.interaction)
         self._structure = Structure(options.grammar)
+        self._pictures = options.pictures.paths(options.tower)
         SamplingOptions(**options.sampling)
 
     def run(self) -> int:
         """Do all of it."""
-        loaded = load_model(locate_model(self._options.source), self._options.load, self._console, n_sequences=1)
+        loaded = load_model(
+            locate_model(self._options.source), self._options.load, self._console, self._options.tower, n_sequences=1
+        )
         model = loaded.model
         self._check_context(model)
         template = self._choose_template(model)
@@ -114,9 +121,11 @@ class Run:
             self._console.remark(f"{name}, a context of {model.n_ctx} tokens. /help tells what you can do.")
         # Without a terminal a first message is all there is: stdin may be anything, and may never end.
         goes_on = interaction.interactive or interaction.interactive_first
-        single_turn = interaction.single_turn or (is_script and self._prompt is not None and not goes_on)
-        conversation = Conversation(stage, template, self._system, self._options.length.context_shift)
-        return conversation.run(self._prompt or None, single_turn)
+        is_question = self._prompt is not None and (is_script or bool(self._pictures))
+        single_turn = interaction.single_turn or (is_question and not goes_on)
+        shift = self._options.length.context_shift
+        conversation = Conversation(stage, template, self._system, shift, Gallery(model.look))
+        return conversation.run(self._prompt or None, single_turn, self._pictures)
 
     def _stage(self, model: Model, answerer: Answerer, totals: Totals) -> Stage:
         length, prompt = self._options.length, self._options.prompt
@@ -149,12 +158,17 @@ class Run:
                 "--in-prefix and --in-suffix are for bare text, -cnv uses a chat template: give one of them"
             )
         if has_affix or interaction.conversation is False:
+            if self._pictures:
+                raise UsageError("--image shows pictures in a conversation, not in bare text: leave -no-cnv away")
             return None
         if self._template_choice is not None:
             try:
                 return model.choose_chat_template(self._template_choice)
             except ChatTemplateError as error:
                 raise UsageError(str(error)) from error
+        if self._options.tower.mmproj is not None:
+            # As llama-mtmd-cli does, which knows no other one; the models' own add a system message.
+            return model.choose_chat_template("chatml")
         if model.chat_template is None and interaction.conversation:
             self._console.warn("the model has no chat template: chatml is taken, --chat-template chooses another one")
             return model.choose_chat_template("chatml")

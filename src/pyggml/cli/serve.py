@@ -6,6 +6,7 @@ import click
 
 from pyggml.cli.ignored_options import explain_ignored, ignored_server_options
 from pyggml.cli.model_options import LoadOptions, ModelOptions, model_options, take
+from pyggml.cli.picture_options import TowerOptions, tower_options
 from pyggml.cli.sampling_options import sampling_options, take_sampling
 from pyggml.cli.sections import SectionCommand, debug_option
 from pyggml.cli.serve_options import (
@@ -22,6 +23,7 @@ from pyggml.cli.serve_options import (
     "serve", cls=SectionCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @model_options
+@tower_options
 @serve_options
 @sampling_options
 @ignored_server_options
@@ -35,6 +37,7 @@ def serve_command(**values: Any) -> None:
     pyggml serve                                     the model inside the package, at http://127.0.0.1:8080
     pyggml serve -m model.gguf --port 9000 -np 8 -c 32768
     pyggml serve -hf user/repo:Q4_K_M --api-key secret
+    pyggml serve -m text.gguf --mmproj vision.gguf
     """
     # Imported here, so that --help needs neither NumPy nor FastAPI.
     from pyggml.cli.serving import ServeOptions, run_server
@@ -43,6 +46,7 @@ def serve_command(**values: Any) -> None:
         ServeOptions(
             take(ModelOptions, values),
             take(LoadOptions, values),
+            take(TowerOptions, values),
             take(ListenOptions, values),
             take(TransferOptions, values),
             take(CapacityOptions, values),

@@ -20,6 +20,7 @@ class ListenOptions:
     ssl_cert_file: Path | None
     api_key: tuple[str, ...]
     api_key_file: Path | None
+    api_prefix: str
     cors_origins: str
     cors_methods: str
     cors_headers: str
@@ -45,6 +46,7 @@ class CapacityOptions:
     kv_unified: bool
     queue_size: int
     predict: int
+    reverse_prompt: tuple[str, ...]
     context_shift: bool
     cache_ram: int
 
@@ -97,6 +99,9 @@ _OPTIONS = (
     _listen(
         "api_key_file", "--api-key-file", type=_FILE, metavar="FILE",
         help="A file of such keys, one a line; lines that begin with # are comments.",
+    ),
+    _listen(
+        "api_prefix", "--api-prefix", default="", metavar="PATH", help="Where all paths begin, such as /llm.",
     ),
     _listen("ssl_key_file", "--ssl-key-file", type=_FILE, metavar="FILE", help="The private key of HTTPS, as PEM."),
     _listen("ssl_cert_file", "--ssl-cert-file", type=_FILE, metavar="FILE", help="The certificate of HTTPS, as PEM."),
@@ -151,6 +156,10 @@ _OPTIONS = (
         default_text="-1, unlimited", help="Tokens of an answer, unless the request says how many.",
     ),
     _capacity(
+        "reverse_prompt", "-r", "--reverse-prompt", multiple=True, metavar="TEXT", type=TEXT,
+        help="End an answer at this text, unless the request says where.",
+    ),
+    _capacity(
         "context_shift", "--context-shift/--no-context-shift", default=False, default_text="off",
         help="When the context is full, forget half of it and go on.",
     ),
@@ -166,7 +175,8 @@ _OPTIONS = (
     _endpoints(
         "chat_template_file", "--chat-template-file", type=_FILE, metavar="FILE", help="The template in a file."
     ),
-    _endpoints("page", "--ui/--no-ui", "--webui/--no-webui", default=True, default_text="on", help="The page at /."),
+    _endpoints("page", "--ui/--no-ui", "--webui/--no-webui", default=True, default_text="on",
+        help="The pages: / and /docs."),
     _endpoints("slots", "--slots/--no-slots", default=True, default_text="on", help="GET /slots."),
     _endpoints(
         "slot_save_path", "--slot-save-path", type=_FOLDER, metavar="DIR", help="Where slots are saved and restored."

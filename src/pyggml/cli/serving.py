@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pyggml.cli.console import Console
+from pyggml.cli.escapes import process_escapes
 from pyggml.cli.loading import load_model
 from pyggml.cli.model_options import LoadOptions, ModelOptions
 from pyggml.cli.model_source import locate_model
+from pyggml.cli.picture_options import TowerOptions
 from pyggml.cli.prompts import template_choice
 from pyggml.cli.serve_logs import server_log
 from pyggml.cli.serve_options import CapacityOptions, EndpointOptions, ListenOptions, LogOptions, TransferOptions
@@ -21,6 +23,7 @@ from pyggml.models import DecoderConfig, architecture_of
 from pyggml.sampling import SamplingOptions
 
 if TYPE_CHECKING:
+    from pyggml.server.cors import CorsOptions
     from pyggml.server.listening import Listening
     from pyggml.server.service import ServerOptions
 
@@ -38,6 +41,7 @@ class ServeOptions:
 
     source: ModelOptions
     load: LoadOptions
+    tower: TowerOptions
     listen: ListenOptions
     transfer: TransferOptions
     capacity: CapacityOptions
@@ -50,6 +54,7 @@ class ServeOptions:
 def run_server(options: ServeOptions) -> None:
     """Load the model and serve it until a signal comes. Raises PyggmlError."""
     _check(options)
+    from pyggml.server.loading import told_to_wait
     from pyggml.server.running import serve
     from pyggml.server.service import Service
 
@@ -57,19 +62,21 @@ def run_server(options: ServeOptions) -> None:
     for warning in options.warnings:
         console.warn(warning)
     listening = _listening(options.listen, options.transfer)
-    keys = _keys(options.listen)
+    keys, prefix = _keys(options.listen), _prefix(options.listen)
     listeners = listening.bind()
     try:
         with server_log(options.log.log_format, options.log.log_file):
-            path = locate_model(options.source)
-            n_slots, n_ctx, n_cache = _capacity(options, path)
-            load = replace(options.load, ctx_size=n_ctx)
-            loaded = load_model(path, load, console, n_cache=n_cache, n_sequences=n_slots)
-            model = loaded.model
-            server_options = _server_options(options, model, keys)
+            with told_to_wait(listening, listeners.sockets, _cors(options.listen)):
+                path = locate_model(options.source)
+                n_slots, n_ctx, n_cache = _capacity(options, path)
+                load = replace(options.load, ctx_size=n_ctx)
+                loaded = load_model(path, load, console, options.tower, n_cache=n_cache, n_sequences=n_slots)
+                model = loaded.model
+                server_options = _server_options(options, model, keys, prefix)
             scheduler = Scheduler(model.engine, model.tokenizer, _scheduling(n_slots, options.capacity))
             scheduler.start()
-            places = ", ".join(listeners.addresses(encrypted=listening.ssl_key_file is not None))
+            addresses = listeners.addresses(encrypted=listening.ssl_key_file is not None)
+            places = ", ".join(each if each.endswith(".sock") else f"{each}{prefix}" for each in addresses)
             console.remark(
                 f"{path.name} loaded in {loaded.seconds:.1f} s: {n_slots} requests at a time,"
                 f" {model.n_ctx} tokens each at most; listening at {places}"
@@ -117,11 +124,10 @@ def _rounded(n_positions: int) -> int:
     return max(-(-n_positions // _CONTEXT_MULTIPLE), 1) * _CONTEXT_MULTIPLE
 
 
-def _server_options(options: ServeOptions, model: Model, keys: frozenset[str]) -> "ServerOptions":
-    from pyggml.server.cors import CorsOptions
+def _server_options(options: ServeOptions, model: Model, keys: frozenset[str], prefix: str) -> "ServerOptions":
     from pyggml.server.service import ServerOptions
 
-    endpoints, capacity, listen, transfer = options.endpoints, options.capacity, options.listen, options.transfer
+    endpoints, capacity, transfer = options.endpoints, options.capacity, options.transfer
     aliases = (endpoints.alias or "").split(",")
     template = template_choice(endpoints)
     return ServerOptions(
@@ -129,6 +135,7 @@ def _server_options(options: ServeOptions, model: Model, keys: frozenset[str]) -
         api_keys=keys,
         sampling=options.sampling,
         n_predict=capacity.predict,
+        stop=tuple(map(process_escapes, capacity.reverse_prompt)),
         context_shift=capacity.context_shift,
         slot_save_path=endpoints.slot_save_path,
         slots_endpoint=endpoints.slots,
@@ -139,11 +146,26 @@ def _server_options(options: ServeOptions, model: Model, keys: frozenset[str]) -
         n_batch=options.load.batch_size,
         chat_template=None if template is None else model.choose_chat_template(template),
         page=endpoints.page,
-        cors=CorsOptions(listen.cors_origins, listen.cors_methods, listen.cors_headers, listen.cors_credentials),
+        prefix=prefix,
+        cors=_cors(options.listen),
         ping_seconds=transfer.sse_ping_interval,
         client_seconds=transfer.timeout,
         max_body=transfer.max_body_size << 20,
     )
+
+
+def _cors(listen: ListenOptions) -> "CorsOptions":
+    from pyggml.server.cors import CorsOptions
+
+    return CorsOptions(listen.cors_origins, listen.cors_methods, listen.cors_headers, listen.cors_credentials)
+
+
+def _prefix(listen: ListenOptions) -> str:
+    """With a slash before it and none behind."""
+    prefix = listen.api_prefix.rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        raise UsageError(f"--api-prefix is {listen.api_prefix!r}; it begins with a slash, such as /llm")
+    return prefix
 
 
 def _keys(listen: ListenOptions) -> frozenset[str]:

@@ -7,7 +7,7 @@ from pyggml.cli.answer import INTERRUPTED, Answer, Answerer
 from pyggml.cli.console import Console
 from pyggml.cli.timings import Totals
 from pyggml.cli.user_input import UserInput
-from pyggml.engine import GenerationOptions
+from pyggml.engine import NO_PICTURES, GenerationOptions, PlacedPictures
 from pyggml.tokenizer import Tokenizer
 
 EXIT_INTERRUPTED = 130
@@ -30,11 +30,16 @@ class Stage:
     verbose_prompt: bool
     show_timings: bool
 
-    def answer(self, tokens: Sequence[int], show_prompt: Callable[[], None] = lambda: None) -> Answer:
+    def answer(
+        self,
+        tokens: Sequence[int],
+        show_prompt: Callable[[], None] = lambda: None,
+        pictures: PlacedPictures = NO_PICTURES,
+    ) -> Answer:
         """Generate and show an answer; `show_prompt` is called right before. Raises ContextError."""
         if self.verbose_prompt:
             self._show_tokens(tokens)
-        answer = self.answerer.answer(tokens, self.generation, show_prompt)
+        answer = self.answerer.answer(tokens, self.generation, show_prompt, pictures)
         self.totals.add(answer.timings)
         if answer.reason == "context" and self.generation.max_tokens != FILL_CONTEXT:
             self.console.warn(
@@ -46,6 +51,9 @@ class Stage:
     def _show_tokens(self, tokens: Sequence[int]) -> None:
         self.console.remark(f"{len(tokens)} tokens in the prompt:")
         for token in tokens:
+            if token < 0:
+                self.console.remark("       -> a part of a picture")
+                continue
             piece = self.tokenizer.piece(token, special=True).decode("utf-8", errors="replace")
             self.console.remark(f"{token:6} -> {piece!r}")
 

@@ -18,6 +18,8 @@ from pyggml.engine.events import (
 )
 from pyggml.engine.needs import gpu_needs
 from pyggml.engine.options import GenerationOptions
+from pyggml.engine.picture_prompt import PICTURE_MARKER, picture_prompt, with_markers
+from pyggml.engine.pictures import NO_PICTURES, Picture, PlacedPictures, Prompt, text_tokens
 from pyggml.engine.probabilities import TokenProbabilities
 from pyggml.engine.scheduler import Scheduler, SchedulerOptions
 from pyggml.engine.session import Session
@@ -25,6 +27,8 @@ from pyggml.engine.slots import SlotState
 from pyggml.engine.task import GenerationRequest, Listener, Task
 
 __all__ = [
+    "NO_PICTURES",
+    "PICTURE_MARKER",
     "POOLINGS",
     "Constraint",
     "Counters",
@@ -37,7 +41,10 @@ __all__ = [
     "Listener",
     "Observer",
     "Part",
+    "Picture",
+    "PlacedPictures",
     "Pooling",
+    "Prompt",
     "PromptEvent",
     "Reason",
     "Scheduler",
@@ -54,4 +61,7 @@ __all__ = [
     "cache_shape",
     "gpu_needs",
     "normalized",
+    "picture_prompt",
+    "text_tokens",
+    "with_markers",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pyggml.engine.engine import Engine
+from pyggml.engine.pictures import NO_PICTURES, PlacedPictures, unknown_tokens
 from pyggml.engine.task import GenerationRequest
 from pyggml.errors import ContextError, PromptTooLongError, UsageError
 from pyggml.sampling import Sampler
@@ -19,11 +20,11 @@ class RequestChecks:
 
     def request(self, request: GenerationRequest) -> None:
         """Raises as `tokens` and `slot` do, and SamplingError for a sampler that cannot be."""
-        self.tokens(request.tokens)
+        self.tokens(request.tokens, request.pictures)
         self.slot(request.slot)
         Sampler(request.sampling, self._tokenizer)
 
-    def tokens(self, tokens: Sequence[int]) -> None:
+    def tokens(self, tokens: Sequence[int], pictures: PlacedPictures = NO_PICTURES) -> None:
         """Raises ContextError for a prompt that is empty or does not fit, UsageError for tokens that do not exist."""
         n, n_vocab, n_ctx = len(tokens), self._engine.config.n_vocab, self._engine.n_ctx
         if not n:
@@ -35,7 +36,7 @@ class RequestChecks:
                 n,
                 n_ctx,
             )
-        if bad := [token for token in tokens if not 0 <= token < n_vocab]:
+        if bad := unknown_tokens(tokens, pictures, n_vocab):
             raise UsageError(f"token {bad[0]} is not in the vocabulary of {n_vocab}")
 
     def slot(self, slot: int | None) -> None:

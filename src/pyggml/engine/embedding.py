@@ -72,7 +72,7 @@ class EmbeddingJob:
         ]
         states, first = self._engine.step(parts, has_head=False), 0
         for (text, n), part in zip(shares, parts, strict=True):
-            text.states.append(states[first : first + len(part.outputs)])
+            text.states.append(states[first : first + len(part.outputs)].copy())
             first += len(part.outputs)
             text.n_done += n
             if text.n_done == len(text.tokens):

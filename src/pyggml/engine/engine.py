@@ -1,7 +1,7 @@
 """The engine: one model on its devices, its cache, and the step that advances sequences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pyggml.backend.observation import Observer
 from pyggml.backend.protocol import Cache, CacheShape, Executable, Executor, Step
+from pyggml.engine.pictures import NO_PICTURES, PlacedPictures
 from pyggml.errors import ModelError
 from pyggml.kv_cache import PagedSequence, PagePool
 from pyggml.models import DecoderConfig, DecoderWeights, decoder_graph
@@ -26,6 +27,8 @@ class Part:
     tokens: Sequence[int]
     outputs: Sequence[int]
     """The tokens whose result is wanted, as indices into `tokens`."""
+    pictures: PlacedPictures = NO_PICTURES
+    """Those of the whole sequence."""
 
 
 class Engine:
@@ -67,6 +70,11 @@ class Engine:
         return Observer({name: matrices[name] for name in names}, min_rows)
 
     @property
+    def can_shift(self) -> bool:
+        """Whether `discard` is possible: positions by section do not move down together."""
+        return not self.config.architecture.has_sections
+
+    @property
     def matrix_names(self) -> list[str]:
         """The weights that activations are multiplied with, named as in the file."""
         return list(self._weights.matrices())
@@ -83,15 +91,15 @@ class Engine:
 
         Returns the logits (n_outputs, n_vocab) of the wanted tokens, part after part; without the head, the normalized
         states (n_outputs, n_embd) that it reads; with `n_layers`, their hidden states (n_outputs, n_embd) after so
-        many layers. An observer sees all rows that its weights are multiplied with. ContextError if the cache has no
-        room.
+        many layers: valid until the next step, which needs their memory. An observer sees all rows that its weights are
+        multiplied with. ContextError if the cache has no room.
         """
         with self._lock:
             for part in parts:
                 part.sequence.reserve(part.start + len(part.tokens))
                 for shared, own in part.sequence.own(part.start):
                     self.cache.copy_page(shared, own)
-            return self._executable(n_layers, has_head, observer).run(_gather(parts)).copy()
+            return self._executable(n_layers, has_head, observer).run(self._gather(parts))
 
     def discard(self, sequence: PagedSequence, start: int, n: int, n_positions: int) -> None:
         """Let a sequence of `n_positions` forget the `n` positions from `start` on; those behind move down."""
@@ -101,6 +109,25 @@ class Engine:
             rope = self.config.rope.parameters(self.config.architecture.rope_halves, self._weights.rope_factors)
             self.cache.move(sequence.pages, start + n, start, n_positions - start - n, rope)
             sequence.truncate(n_positions - n)
+
+    def _gather(self, parts: Sequence[Part]) -> Step:
+        """The parts as one batch."""
+        step = _gather(parts)
+        if not self.config.architecture.has_sections:
+            return step
+        pieces = [(part.pictures, part.start, len(part.tokens)) for part in parts]
+        positions = np.concatenate([pictures.positions(start, n) for pictures, start, n in pieces])
+        vectors = [pictures.vectors(start, n) for pictures, start, n in pieces]
+        given = [each for each, _ in vectors if each is not None]
+        # Each part counts its own vectors from 0.
+        firsts = np.cumsum([0, *[0 if each is None else len(each) for each, _ in vectors]])
+        rows = [np.where(rows < 0, -1, rows + first) for first, (_, rows) in zip(firsts, vectors, strict=False)]
+        return replace(
+            step,
+            section_positions=positions,
+            given=np.concatenate(given) if given else None,
+            given_rows=np.concatenate(rows).astype(np.int32),
+        )
 
     def _executable(self, n_layers: int | None, has_head: bool, observer: Observer | None) -> Executable:
         key = n_layers, has_head, observer
@@ -132,7 +159,8 @@ def _allocate(executor: Executor, shape: CacheShape, n_ctx: int) -> Cache:
 
 def _gather(parts: Sequence[Part]) -> Step:
     """The parts as one batch."""
-    tokens = [token for part in parts for token in part.tokens]
+    # A picture's tokens are no row of the embedding table; whichever is looked up for them is replaced.
+    tokens = [max(token, 0) for part in parts for token in part.tokens]
     starts = np.cumsum([0, *[len(part.tokens) for part in parts]])
     page_table = np.zeros((len(parts), max(len(part.sequence.pages) for part in parts)), np.int32)
     for row, part in zip(page_table, parts, strict=True):

@@ -10,6 +10,7 @@ from pyggml.engine.answer import Answer
 from pyggml.engine.constraint import ConstrainedSampler
 from pyggml.engine.contexts import Context
 from pyggml.engine.events import DoneEvent, PromptEvent, Reason, TaskEvent, TextEvent, Timings
+from pyggml.engine.pictures import text_tokens
 from pyggml.engine.probabilities import TokenProbabilities, after_sampling, before_sampling
 from pyggml.engine.task import Task
 from pyggml.sampling import Sampler
@@ -29,7 +30,7 @@ class Run:
         self.n_cached = 0
         self.is_truncated = False
         self._sampler = Sampler(request.sampling, tokenizer)
-        for token in self.tokens:
+        for token in text_tokens(self.tokens):
             self._sampler.accept(token)
         constraint = request.constraint
         sampler = self._sampler if constraint is None else ConstrainedSampler(self._sampler, constraint)

@@ -289,7 +289,13 @@ class Scheduler:
             self._place()
             shares = self._secure()
             parts = [
-                Part(run.context.sequence, run.n_evaluated, run.next_tokens(n), [n - 1] if n == run.n_pending else [])
+                Part(
+                    run.context.sequence,
+                    run.n_evaluated,
+                    run.next_tokens(n),
+                    [n - 1] if n == run.n_pending else [],
+                    run.task.request.pictures,
+                )
                 for run, n in shares
                 if run.context
             ]
@@ -361,7 +367,7 @@ class Scheduler:
         context, options = run.context, run.task.request.generation
         forgotten = options.discarded(run.n_evaluated, run.n_prompt, add_bos=self._tokenizer.add_bos)
         run.is_truncated = True
-        if not forgotten or context is None:
+        if not forgotten or context is None or not self._engine.can_shift:
             run.reason = "context"
             return
         self._engine.discard(context.sequence, forgotten.start, len(forgotten), len(context.tokens))

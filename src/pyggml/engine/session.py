@@ -12,6 +12,7 @@ from pyggml.engine.constraint import ConstrainedSampler, Constraint
 from pyggml.engine.engine import Engine, Part
 from pyggml.engine.events import DoneEvent, Event, PromptEvent, Reason, TextEvent, Timings
 from pyggml.engine.options import GenerationOptions
+from pyggml.engine.pictures import NO_PICTURES, PlacedPictures, text_tokens, unknown_tokens
 from pyggml.engine.session_file import read_session, write_session
 from pyggml.errors import ContextError, UsageError
 from pyggml.tokenizer import Tokenizer
@@ -26,6 +27,7 @@ class Session:
         self._tokenizer = tokenizer
         self._fingerprint = fingerprint
         self._sequence = engine.new_sequence()
+        self._pictures = NO_PICTURES
 
     def clear(self) -> None:
         """Forget everything."""
@@ -50,6 +52,7 @@ class Session:
         sampler: TokenSampler,
         options: GenerationOptions,
         constraint: Constraint | None = None,
+        pictures: PlacedPictures = NO_PICTURES,
     ) -> Iterator[Event]:
         """Continue a context, given as all of its tokens; what it shares with the cache is not evaluated again.
 
@@ -57,10 +60,11 @@ class Session:
         ContextError for a context that does not fit. Whenever the iterator is left, `tokens` is what was evaluated.
         """
         context = list(tokens)
-        self._check(context)
+        self._check(context, pictures)
+        self._pictures = pictures
         n_cached = self._reuse(context)
         sampler.reset()
-        for token in context:
+        for token in text_tokens(context):
             sampler.accept(token)
         if constraint is not None:
             constraint.reset()
@@ -99,20 +103,23 @@ class Session:
         if len(self.tokens) < self._engine.n_ctx:
             return None
         forgotten = options.discarded(len(self.tokens), n_prompt, add_bos=self._tokenizer.add_bos)
-        if not forgotten:
+        if not forgotten or not self._engine.can_shift:
             return "context"
         self._engine.discard(self._sequence, forgotten.start, len(forgotten), len(self.tokens))
         del self.tokens[forgotten.start : forgotten.stop]
         return None
 
     def _evaluate(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
-        """The logits (n_vocab,) after the last of these tokens, which join the cache."""
-        part = Part(self._sequence, len(self.tokens), tokens, [len(tokens) - 1])
-        logits: npt.NDArray[np.float32] = self._engine.step([part])[0]
+        """The logits (n_vocab,) after the last of these tokens, which join the cache.
+
+        A copy, as others may use the engine before the next token is chosen by them.
+        """
+        part = Part(self._sequence, len(self.tokens), tokens, [len(tokens) - 1], self._pictures)
+        logits: npt.NDArray[np.float32] = self._engine.step([part])[0].copy()
         self.tokens.extend(tokens)
         return logits
 
-    def _check(self, context: list[int]) -> None:
+    def _check(self, context: list[int], pictures: PlacedPictures) -> None:
         if not context:
             raise ContextError("the context is empty: at least one token is needed to continue from")
         if len(context) >= self._engine.n_ctx:
@@ -121,7 +128,7 @@ class Session:
                 " least one for the answer; shorten the prompt or choose a larger context with -c"
             )
         n_vocab = self._engine.config.n_vocab
-        if bad := [token for token in context if not 0 <= token < n_vocab]:
+        if bad := unknown_tokens(context, pictures, n_vocab):
             raise UsageError(f"token {bad[0]} is not in the vocabulary of {n_vocab}")
 
     def _reuse(self, context: list[int]) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pyggml.engine.constraint import Constraint
 from pyggml.engine.events import TaskEvent
 from pyggml.engine.options import GenerationOptions
+from pyggml.engine.pictures import NO_PICTURES, PlacedPictures
 from pyggml.sampling import SamplingOptions
 
 Listener = Callable[[TaskEvent], None]
@@ -21,6 +22,8 @@ class GenerationRequest:
 
     tokens: tuple[int, ...]
     """The prompt, at least one token."""
+    pictures: PlacedPictures = NO_PICTURES
+    """Those of the prompt."""
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     constraint: Constraint | None = None

@@ -58,7 +58,7 @@ class Rows:
     is_last: bool
     """Whether the chunk is done with them."""
     logits: npt.NDArray[np.float32]
-    """(n, n_vocab)"""
+    """(n, n_vocab), valid until the next rows are asked for."""
 
     @property
     def place(self) -> tuple[int, slice]:

@@ -13,3 +13,6 @@ class Architecture:
     """Whether rotary embedding pairs a head's first half with its second, instead of neighbours."""
     attention_bias: bool
     """Whether queries, keys and values must have biases; elsewhere a bias is added where the file has one."""
+    has_sections: bool = False
+    """Whether a token has several positions, one for each section of a head's rotary pairs, and rows may be given in
+    place of embeddings."""

@@ -67,7 +67,7 @@ class DecoderConfig:
             value_size=file.get(f"{prefix}.attention.value_length", int, n_embd // n_heads, low=1, high=_MOST),
             rms_epsilon=file.require(f"{prefix}.attention.layer_norm_rms_epsilon", float, low=0.0),
             attention_scale=scale or key_size**-0.5,
-            rope=RopeConfig.from_file(file, prefix, key_size),
+            rope=RopeConfig.from_file(file, prefix, key_size, has_sections=architecture.has_sections),
         )
 
 

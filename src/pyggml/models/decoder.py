@@ -1,6 +1,6 @@
-"""The decoder that Llama and Qwen2 share, as a graph: pre-norm attention, gated feed-forward networks, residuals."""
+"""The decoder that all architectures share, as a graph: pre-norm attention, gated feed-forward networks, residuals."""
 
-from pyggml.backend.graph import Graph, Rope, Value
+from pyggml.backend.graph import Graph, Rope, SectionRope, Value
 from pyggml.models.config import DecoderConfig
 from pyggml.models.weights import DecoderWeights, LayerWeights
 
@@ -11,9 +11,14 @@ def decoder_graph(
     """Tokens to logits of the wanted outputs; without the head, to the normalized states that it reads; with
     `n_layers`, to the hidden states after so many layers instead."""
     graph = Graph()
-    rope = config.rope.parameters(config.architecture.rope_halves, weights.rope_factors)
     x = graph.embed(weights.token_embd)  # (tokens, n_embd)
-    angles = graph.rope_angles(rope)
+    rope: Rope | SectionRope
+    if config.architecture.has_sections:
+        x, rope = graph.place_given(x), config.rope.section_parameters()
+        angles = graph.section_angles(rope)
+    else:
+        rope = config.rope.parameters(config.architecture.rope_halves, weights.rope_factors)
+        angles = graph.rope_angles(rope)
     for index, layer in enumerate(weights.layers[:n_layers]):
         graph.begin_layer()
         x = _attention(graph, config, layer, index, x, angles, rope)
@@ -28,7 +33,13 @@ def decoder_graph(
 
 
 def _attention(
-    graph: Graph, config: DecoderConfig, layer: LayerWeights, index: int, x: Value, angles: Value, rope: Rope
+    graph: Graph,
+    config: DecoderConfig,
+    layer: LayerWeights,
+    index: int,
+    x: Value,
+    angles: Value,
+    rope: Rope | SectionRope,
 ) -> Value:
     h = graph.rms_norm(x, layer.attn_norm, config.rms_epsilon)
     queries = graph.linear(h, layer.attn_q, layer.attn_q_bias)  # (tokens, n_heads * key_size)

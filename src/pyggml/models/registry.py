@@ -8,9 +8,10 @@ from pyggml.gguf import GGUFFile
 from pyggml.models.architecture import Architecture
 from pyggml.models.llama import LLAMA
 from pyggml.models.qwen2 import QWEN2
+from pyggml.models.qwen2vl import QWEN2VL
 
 #: By the name in `general.architecture`.
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({each.name: each for each in (LLAMA, QWEN2)})
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({each.name: each for each in (LLAMA, QWEN2, QWEN2VL)})
 
 
 def architecture_of(file: GGUFFile) -> Architecture:

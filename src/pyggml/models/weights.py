@@ -106,6 +106,15 @@ class TensorLoader:
         data, type_id = self._checked(f"{name}.weight", (n_columns, n_rows))
         return self._store.table(data, type_id, n_rows, n_columns)
 
+    def patch_kernel(self, name: str, n_rows: int, size: int) -> Weight:
+        """A convolution over whole patches of three colours, as the matrix that a patch is multiplied with."""
+        data, type_id = self._checked(name, (size, size, 3, n_rows))
+        return self._store.matrix(data, type_id, n_rows, 3 * size * size)
+
+    def row_length(self, name: str) -> int:
+        """Numbers in a row of a tensor; 0 if there is none."""
+        return self._file.tensors[name].shape[0] if name in self._file.tensors else 0
+
     def vector(self, name: str, n: int) -> Weight:
         """A vector that has to be there; `name` with its ending."""
         data, type_id = self._checked(name, (n,))

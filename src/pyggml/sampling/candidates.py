@@ -1,6 +1,6 @@
 """The tokens still in the running, as each sampler hands them to the next."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ class Candidates:
 
     def choose(self, position: int, probabilities: Float32Array) -> "Candidates":
         """Select a position."""
-        return replace(self, selected=position, probabilities=probabilities)
+        return Candidates(self.ids, self.logits, self.is_sorted, probabilities, position)
 
     def descending_logits(self) -> Float32Array:
         """Give the logits (n,) from the largest down, without the order of the ids."""

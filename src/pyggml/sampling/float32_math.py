@@ -81,7 +81,7 @@ _SMALLEST_EXPONENT = -125
 def exp(x: Float32Array) -> Float32Array:
     """Give e^x of each element, as `expf` does."""
     # Beyond these ends the result is 0 or infinite either way, and the exponent would leave its field.
-    scaled = np.clip(x.astype(np.float64), -104.0, 89.0) * _THIRTY_TWO_OVER_LN2
+    scaled = np.minimum(np.maximum(x.astype(np.float64), -104.0), 89.0) * _THIRTY_TWO_OVER_LN2
     nearest = np.rint(scaled)
     index = nearest.astype(np.int64)
     scale = (_ROOTS_BITS[index & 31] + ((index >> 5) << 52)).view(np.float64)

@@ -9,10 +9,9 @@ from pyggml.sampling.candidates import Candidates
 
 
 def logit_bias(candidates: Candidates, tokens: npt.NDArray[np.int32], biases: npt.NDArray[np.float32]) -> Candidates:
-    """Add biases (m,) to the logits of tokens (m,); a token may come more than once."""
-    positions, present = candidates.positions_of(tokens)
+    """Add biases (m,) to the logits of tokens (m,), each another one; all candidates are still there, in order."""
     logits = candidates.logits.copy()
-    np.add.at(logits, positions, biases[present])
+    logits[tokens] += biases
     return candidates.with_logits(logits, is_sorted=candidates.is_sorted)
 
 

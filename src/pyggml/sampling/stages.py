@@ -1,6 +1,6 @@
 """Which samplers the options call for, in their order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from pyggml.sampling.options import SamplingOptions
 from pyggml.sampling.penalties import Penalties, logit_bias
 from pyggml.sampling.stage import Filter, Stage
 from pyggml.sampling.temperature import dynamic_temperature, temperature
-from pyggml.sampling.truncation import min_p, top_k, top_n_sigma, top_p, typical_p
+from pyggml.sampling.truncation import min_p, min_p_margin, top_k, top_n_sigma, top_p, typical_p
 from pyggml.sampling.vocabulary import Vocabulary
 from pyggml.sampling.xtc import Xtc
 
@@ -36,23 +36,22 @@ def active_stages(options: SamplingOptions, vocabulary: Vocabulary, seed: int) -
     yield _last_stage(options, vocabulary, seed)
 
 
-def _biases(options: SamplingOptions, vocabulary: Vocabulary) -> list[tuple[int, float]]:
-    """Tokens and what is added to their logits; a token may come more than once."""
-    biases = list(options.logit_bias.items())
-    for token, _ in biases:
+def _biases(options: SamplingOptions, vocabulary: Vocabulary) -> dict[int, float]:
+    """Tokens, and what is added to their logits."""
+    biases = dict(options.logit_bias)
+    for token in biases:
         if token >= vocabulary.n_tokens:
             raise SamplingError(
                 f"logit_bias: token {token} is not in the vocabulary; allowed: 0 to {vocabulary.n_tokens - 1}"
             )
-    if options.ignore_eos:
-        biases += [(token, -np.inf) for token in sorted(vocabulary.end_of_generation)]
-    return biases + [(token, -np.inf) for token in vocabulary.suppressed]
+    forbidden = [*(sorted(vocabulary.end_of_generation) if options.ignore_eos else ()), *vocabulary.suppressed]
+    return biases | {token: biases.get(token, 0.0) - np.inf for token in forbidden}
 
 
-def _bias(biases: list[tuple[int, float]]) -> Stage:
-    tokens = np.array([token for token, _ in biases], np.int32)
-    values = np.array([bias for _, bias in biases], np.float32)
-    return Filter(f"bias on {len(set(tokens.tolist()))} tokens", partial(logit_bias, tokens=tokens, biases=values))
+def _bias(biases: Mapping[int, float]) -> Stage:
+    tokens = np.array(list(biases), np.int32)
+    values = np.array(list(biases.values()), np.float32)
+    return Filter(f"bias on {len(biases)} tokens", partial(logit_bias, tokens=tokens, biases=values))
 
 
 def _last_stage(options: SamplingOptions, vocabulary: Vocabulary, seed: int) -> Stage:
@@ -108,7 +107,7 @@ def _top_p(options: SamplingOptions, _vocabulary: Vocabulary, _seed: int) -> Sta
 
 def _min_p(options: SamplingOptions, _vocabulary: Vocabulary, _seed: int) -> Stage | None:
     p = options.min_p
-    function = partial(min_p, p=p, min_keep=options.min_keep)
+    function = partial(min_p, margin=min_p_margin(p), min_keep=options.min_keep)
     return Filter(f"min-p {p:g}", function) if np.float32(p) > 0 else None
 
 

@@ -50,9 +50,13 @@ def _first_true(mask: npt.NDArray[np.bool_], start: int) -> int | None:
     return start + int(tail.argmax()) if tail.any() else None
 
 
-def min_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
-    """Keep those at least p times as likely as the most likely (Nguyen et al. 2024, arXiv:2407.01082)."""
-    margin = log(np.array([p], np.float32))[0]
+def min_p_margin(p: float) -> np.float32:
+    """How far below the largest logit one is that is p times as likely; negative."""
+    return np.float32(log(np.array([p], np.float32))[0])
+
+
+def min_p(candidates: Candidates, margin: np.float32, min_keep: int = 0) -> Candidates:
+    """Keep those whose logits are within the margin of `min_p_margin` (Nguyen et al. 2024, arXiv:2407.01082)."""
     if not candidates.is_sorted:
         passing = candidates.logits >= max(_FLOAT32_LOWEST, candidates.logits.max()) + margin
         if np.count_nonzero(passing) >= max(min_keep, 1):

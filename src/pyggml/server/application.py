@@ -22,10 +22,11 @@ from pyggml.server import (
 )
 from pyggml.server.anthropic_errors import AnthropicErrors
 from pyggml.server.auth import KeyCheck
-from pyggml.server.chat_page import add_chat_page
+from pyggml.server.chat_page import add_pages
 from pyggml.server.cors import Cors
 from pyggml.server.errors import add_error_handlers
 from pyggml.server.generation import ClientLeftError
+from pyggml.server.prefix import Prefix
 from pyggml.server.request_log import RequestLog
 from pyggml.server.service import Service
 from pyggml.server.transfer import TransferLimits
@@ -67,8 +68,9 @@ async def _client_left(_: Request, error: Exception) -> Response:
 
 def create_app(service: Service) -> FastAPI:
     """An ASGI application: the chat page is at /, docs are at /docs. The service's scheduler must have been started."""
-    app = FastAPI(title="pyggml", version=__version__, redoc_url=None)
     options = service.options
+    servers = [{"url": options.prefix}] if options.prefix else None
+    app = FastAPI(title="pyggml", version=__version__, docs_url=None, redoc_url=None, servers=servers)
     app.state.service = service
     app.state.metrics = metrics.metrics_registry(service)
     # The last one that is added is the first to see a request.
@@ -78,9 +80,11 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(Cors, options=options.cors)
     app.add_middleware(AnthropicErrors)
     app.add_middleware(RequestLog)
+    app.add_middleware(Prefix, prefix=options.prefix)
     app.add_exception_handler(ClientLeftError, _client_left)
     add_error_handlers(app)
     for router in _ROUTERS:
         app.include_router(router)
-    add_chat_page(app)
+    if options.page:
+        add_pages(app)
     return app

@@ -8,14 +8,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pyggml.server.errors import ApiError
 
-_OPEN_PATHS = frozenset({"/", "/health", "/v1/health"})
+_OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/v1/health"})
 _OPEN_PREFIXES = ("/page/",)
 
 
 class KeyCheck:
     """Lets requests pass that bring one of the keys, as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
 
-    Health, the page and OPTIONS need none; without keys nothing does.
+    Health, the pages, what they are made of, and OPTIONS need none; without keys nothing does.
     """
 
     def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:

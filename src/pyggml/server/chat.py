@@ -126,7 +126,7 @@ def _delta(piece: MessagePiece, answer: ChatAnswer) -> dict[str, Any]:
 @router.post("/chat/completions", response_model=None)
 async def chat(body: ChatRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Answer a conversation."""
-    requests = await read_prompt(client, lambda: chat_requests(body, service), is_slow=body.is_bound)
+    requests = await read_prompt(client, lambda: chat_requests(body, service), is_slow=body.is_slow)
     form = ChatFormat(service, body, len(requests))
     return await respond(client, service, requests, form, stream=body.stream, ping_seconds=body.ping_seconds(service))
 
@@ -137,5 +137,5 @@ async def count_tokens(
     body: ChatRequest, client: Request, service: Annotated[Service, Depends(service_of)]
 ) -> dict[str, Any]:
     """Tell how many tokens a conversation has."""
-    tokens = await read_prompt(client, lambda: chat_tokens(body, service))
-    return {"object": "response.input_tokens", "input_tokens": len(tokens)}
+    prompt = await read_prompt(client, lambda: chat_tokens(body, service), is_slow=body.has_pictures)
+    return {"object": "response.input_tokens", "input_tokens": len(prompt.tokens)}

@@ -19,11 +19,25 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class ImageUrl(_Part):
+    """Where a picture is: its data as base64, with or without what a data URL has before them, or an address."""
+
+    url: str
+
+
 class ContentPart(_Part):
     """A part of a message's content."""
 
     type: str
     text: str | None = None
+    image_url: ImageUrl | str | None = None
+
+    @property
+    def picture(self) -> str | None:
+        """Where the picture is that this part shows, if it does."""
+        if self.type != "image_url" or self.image_url is None:
+            return None
+        return self.image_url if isinstance(self.image_url, str) else self.image_url.url
 
 
 class CalledFunction(_Part):
@@ -129,9 +143,14 @@ class ChatRequest(GenerationFields, StructureFields):
         return [] if self.tool_choice == "none" else self.tools
 
     @property
-    def is_bound(self) -> bool:
-        """Whether the answer has to obey something."""
-        return self.has_structure or bool(self.tools)
+    def has_pictures(self) -> bool:
+        """Whether a message shows a picture."""
+        return any(part.picture for each in self.messages if isinstance(each.content, list) for part in each.content)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it may take long to know what is asked for: grammars do, and so do pictures."""
+        return self.has_structure or bool(self.tools) or self.has_pictures
 
     @property
     def is_call_required(self) -> bool:

@@ -1,4 +1,4 @@
-"""GET /: the chat page. Its files are in the folder page/, as they are served."""
+"""GET / and /docs: the chat page, and the API described. Their files are in the folder page/, as they are served."""
 
 import os
 from pathlib import Path, PurePath
@@ -50,12 +50,16 @@ class _PageFiles(StaticFiles):
         return response
 
 
-def add_chat_page(app: FastAPI) -> None:
-    """Serve the page at / and what it is made of under /page/."""
+def add_pages(app: FastAPI) -> None:
+    """Serve the pages, and what they are made of under /page/."""
     files = _PageFiles(directory=_FOLDER)
 
-    async def index(request: Request) -> Response:
+    async def chat(request: Request) -> Response:
         return await files.get_response("index.html", request.scope)
 
-    app.add_route("/", index, include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return await files.get_response("docs.html", request.scope)
+
+    app.add_route("/", chat, include_in_schema=False)
+    app.add_route("/docs", docs, include_in_schema=False)
     app.mount("/page", files)

@@ -6,11 +6,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
-from pyggml.engine import DoneEvent, Event, GenerationRequest, PromptEvent, StartEvent, TextEvent
+from pyggml.engine import (
+    DoneEvent,
+    Event,
+    GenerationRequest,
+    Prompt,
+    PromptEvent,
+    StartEvent,
+    TextEvent,
+    text_tokens,
+)
 from pyggml.server.answering import respond
 from pyggml.server.fields import GenerationFields, lifted
 from pyggml.server.probabilities import probabilities_json
-from pyggml.server.prompts import AnyPrompt, prompts_of, tokens_of
+from pyggml.server.prompts import AnyPrompt, PromptObject, prompt_of, prompts_of
 from pyggml.server.service import Service, service_of
 from pyggml.server.settings import settings_json
 from pyggml.server.streaming import data
@@ -27,7 +36,7 @@ class CompletionFields(GenerationFields, StructureFields):
 
     response_fields: list[str] = Field(default_factory=list)
 
-    def requests(self, service: Service, prompts: Sequence[Sequence[int]]) -> list[GenerationRequest]:
+    def requests(self, service: Service, prompts: Sequence[Prompt]) -> list[GenerationRequest]:
         """See `GenerationFields.requests`. Raises GrammarError, too."""
         constraint = self.constraint(service.grammars)
         return constrained(super().requests(service, prompts), constraint)
@@ -39,9 +48,14 @@ class CompletionRequest(CompletionFields):
     prompt: AnyPrompt
 
     def to_requests(self, service: Service) -> list[GenerationRequest]:
-        """What the scheduler is asked for. Raises UsageError, SamplingError."""
-        prompts = [tokens_of(service.model, prompt) for prompt in prompts_of(self.prompt)]
-        return self.requests(service, prompts)
+        """What the scheduler is asked for. Raises UsageError, SamplingError, ImageError."""
+        return self.requests(service, [prompt_of(service, prompt) for prompt in prompts_of(self.prompt)])
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it may take long to know what is asked for: a grammar does, and so do pictures."""
+        pictures = any(isinstance(each, PromptObject) and each.multimodal_data for each in prompts_of(self.prompt))
+        return self.has_structure or pictures
 
 
 class Answer:
@@ -117,7 +131,7 @@ class Answer:
             "generation_settings": settings_json(
                 self._request, stream=is_stream, end_of_generation=tokenizer.end_of_generation
             ),
-            "prompt": tokenizer.detokenize(self._request.tokens, render_special=True),
+            "prompt": tokenizer.detokenize(text_tokens(self._request.tokens), render_special=True),
             "has_new_line": any("\n" in text for text in self._texts),
             "truncated": event.is_truncated,
             "stop_type": _STOP_TYPES[event.reason],
@@ -162,6 +176,6 @@ class NativeFormat:
 @router.post("/completions", response_model=None)
 async def complete(body: CompletionRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Continue prompts."""
-    requests = await read_prompt(client, lambda: body.to_requests(service), is_slow=body.has_structure)
+    requests = await read_prompt(client, lambda: body.to_requests(service), is_slow=body.is_slow)
     form = NativeFormat(service, body, requests)
     return await respond(client, service, requests, form, stream=body.stream, ping_seconds=body.ping_seconds(service))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-from pyggml.engine import GenerationOptions, GenerationRequest
+from pyggml.engine import GenerationOptions, GenerationRequest, Prompt
 from pyggml.errors import UsageError
 from pyggml.sampling import SamplingOptions, samplers_from_letters
 from pyggml.server.logit_bias import BiasList, BiasMap, token_biases
@@ -129,7 +129,7 @@ class GenerationFields(SamplingFields):
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         return GenerationOptions(
             limit,
-            tuple(string for string in stop if string),
+            tuple(string for string in stop if string) or service.options.stop,
             self.n_keep,
             service.options.context_shift,
             self.n_discard,
@@ -137,7 +137,7 @@ class GenerationFields(SamplingFields):
             self.n_indent,
         )
 
-    def requests(self, service: Service, prompts: Sequence[Sequence[int]]) -> list[GenerationRequest]:
+    def requests(self, service: Service, prompts: Sequence[Prompt]) -> list[GenerationRequest]:
         """What the scheduler is asked for: `n_cmpl` answers to each prompt. Raises UsageError, SamplingError.
 
         With a seed, the answers to one prompt have seeds that follow each other.
@@ -161,7 +161,11 @@ class GenerationFields(SamplingFields):
             else replace(request, slot=None)
             for index in range(1, self.n_cmpl)
         ]
-        return [replace(each, tokens=tuple(prompt)) for prompt in prompts for each in (request, *others)]
+        return [
+            replace(each, tokens=prompt.tokens, pictures=prompt.pictures)
+            for prompt in prompts
+            for each in (request, *others)
+        ]
 
     def ping_seconds(self, service: Service) -> float:
         """How long a stream may be silent; 0 or less: for ever."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from pyggml.engine import GenerationRequest
+from pyggml.engine import GenerationRequest, Prompt
 from pyggml.server.answering import respond
 from pyggml.server.completion import CompletionFields, NativeFormat
 from pyggml.server.errors import ApiError
@@ -38,7 +38,7 @@ class InfillRequest(CompletionFields):
 
     def to_requests(self, service: Service) -> list[GenerationRequest]:
         """What the scheduler is asked for. Raises ApiError, UsageError, SamplingError."""
-        return self.requests(service, [self._tokens(service)])
+        return self.requests(service, [Prompt(tuple(self._tokens(service)))])
 
     def _tokens(self, service: Service) -> list[int]:
         """Other files, then prefix, suffix and the middle's beginning; what is too long is cut far from the gap."""

@@ -144,7 +144,7 @@ async def create_message(
 ) -> Any:
     """Answer a conversation."""
     chat = body.to_chat()
-    requests = await read_prompt(client, lambda: chat_requests(chat, service), is_slow=chat.is_bound)
+    requests = await read_prompt(client, lambda: chat_requests(chat, service), is_slow=chat.is_slow)
     form = MessagesFormat(service, chat)
     return await respond(client, service, requests, form, stream=body.stream, as_event=_error_event)
 
@@ -154,4 +154,6 @@ async def count_tokens(
     body: MessagesRequest, client: Request, service: Annotated[Service, Depends(service_of)]
 ) -> dict[str, int]:
     """Tell how many tokens a conversation has."""
-    return {"input_tokens": len(await read_prompt(client, lambda: chat_tokens(body.to_chat(), service)))}
+    chat = body.to_chat()
+    prompt = await read_prompt(client, lambda: chat_tokens(chat, service), is_slow=chat.has_pictures)
+    return {"input_tokens": len(prompt.tokens)}

@@ -26,7 +26,17 @@ class Block(_Part):
     name: str | None = None
     input: dict[str, Any] = Field(default_factory=dict)
     tool_use_id: str | None = None
+    source: "ImageSource | None" = None
     content: "str | list[Block] | None" = None
+
+
+class ImageSource(_Part):
+    """A picture, as base64 or by its address."""
+
+    type: str
+    media_type: str = "image/jpeg"
+    data: str = ""
+    url: str = ""
 
 
 class AnthropicMessage(_Part):
@@ -122,7 +132,8 @@ class MessagesRequest(GenerationFields):
 def _messages(message: AnthropicMessage, place: str) -> list[dict[str, Any]]:
     """The messages that one stands for: the results of tools are messages of their own, before the text."""
     blocks = [Block(type="text", text=message.content)] if isinstance(message.content, str) else message.content
-    results, texts, calls = [], [], []
+    results, calls = [], []
+    parts: list[dict[str, Any]] = []
     for index, block in enumerate(blocks):
         where = f"{place}[{index}]"
         if block.type == "tool_result":
@@ -131,12 +142,16 @@ def _messages(message: AnthropicMessage, place: str) -> list[dict[str, Any]]:
         elif block.type == "tool_use":
             function = {"name": _required(block.name, f"{where}.name"), "arguments": block.input}
             calls.append({"id": block.id or "", "type": "function", "function": function})
+        elif block.type == "image":
+            parts.append({"type": "image_url", "image_url": {"url": _picture(block.source, f"{where}.source")}})
         elif block.type not in _THOUGHTS:
-            texts.append(_text([block], where))
-    own: dict[str, Any] = {"role": message.role, "content": "\n".join(texts)}
+            parts.append({"type": "text", "text": _text([block], where)})
+    # Text alone stays one string, which every template takes.
+    texts = [each["text"] for each in parts if each["type"] == "text"]
+    own: dict[str, Any] = {"role": message.role, "content": parts if len(texts) < len(parts) else "\n".join(texts)}
     if calls:
         own["tool_calls"] = calls
-    return [*results, own] if texts or calls or not results else results
+    return [*results, own] if parts or calls or not results else results
 
 
 def _tool(tool: AnthropicTool) -> dict[str, Any]:
@@ -150,8 +165,19 @@ def _text(content: str | list[Block], place: str) -> str:
         return content
     for block in content:
         if block.type != "text":
-            raise UsageError(f"{place}: a block of type {block.type!r}; this model takes text alone")
+            raise UsageError(f"{place}: a block of type {block.type!r}; only text is taken here")
     return "\n".join(_required(block.text, f"{place}.text") for block in content)
+
+
+def _picture(source: ImageSource | None, place: str) -> str:
+    """Where a picture is, as /v1/chat/completions has it."""
+    if source is None:
+        raise UsageError(f"{place}: missing")
+    if source.type == "base64":
+        return f"data:{source.media_type};base64,{source.data}"
+    if source.type == "url":
+        return source.url
+    raise UsageError(f"{place}.type is {source.type!r}; allowed are base64 and url")
 
 
 def _required(value: str | None, place: str) -> str:

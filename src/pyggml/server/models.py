@@ -43,13 +43,17 @@ async def list_models(service: Annotated[Service, Depends(service_of)]) -> dict[
                 "aliases": sorted(service.options.aliases),
                 "tags": [],
                 "object": "model",
-                "architecture": {"input_modalities": ["text"], "output_modalities": ["text"]},
+                "architecture": {"input_modalities": _modalities(service), "output_modalities": ["text"]},
                 "created": int(time.time()),
                 "owned_by": "llamacpp",
                 "meta": _meta(service),
             }
         ],
     }
+
+
+def _modalities(service: Service) -> list[str]:
+    return ["text"] if service.model.tower is None else ["text", "image"]
 
 
 def _meta(service: Service) -> dict[str, Any]:
@@ -79,7 +83,7 @@ async def props(service: Annotated[Service, Depends(service_of)]) -> dict[str, A
         "model_alias": service.name,
         "model_ftype": service.file_type,
         "model_path": str(model.file.path),
-        "modalities": {"vision": False, "video": False, "audio": False},
+        "modalities": {"vision": model.tower is not None, "video": False, "audio": False},
         "media_marker": "<__media__>",
         "endpoint_slots": options.slots_endpoint,
         "endpoint_props": options.props_endpoint,

@@ -107,6 +107,6 @@ def _extra(piece: dict[str, Any]) -> dict[str, Any]:
 async def complete(body: CompletionRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Continue prompts."""
     body = body.model_copy(update={"response_fields": []})
-    requests = await read_prompt(client, lambda: body.to_requests(service), is_slow=body.has_structure)
+    requests = await read_prompt(client, lambda: body.to_requests(service), is_slow=body.is_slow)
     form = TextCompletionFormat(service, body, requests)
     return await respond(client, service, requests, form, stream=body.stream, ping_seconds=body.ping_seconds(service))

@@ -1,21 +1,25 @@
 """Prompts as llama-server takes them: texts, tokens, both mixed, or several of these."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pyggml.engine import Prompt, picture_prompt
 from pyggml.errors import UsageError
 from pyggml.model import Model
+from pyggml.server.pictures import look_at
+from pyggml.server.service import Service
 
 Token = Annotated[int, Field(strict=True)]
 
 
 class PromptObject(BaseModel):
-    """A prompt with a place for pictures, which text models do not take."""
+    """A prompt with places for pictures."""
 
     model_config = ConfigDict(extra="ignore")
     prompt_string: str | list[Token | str]
-    multimodal_data: list[Any] = Field(default_factory=list)
+    multimodal_data: list[str] = Field(default_factory=list)
+    """Pictures as base64, one for each `<__media__>` in the text."""
 
 
 Mixed = list[Token | str]
@@ -38,11 +42,22 @@ def prompts_of(prompt: AnyPrompt) -> list[OnePrompt]:
     return [piece for piece in prompt if not isinstance(piece, int)]
 
 
+def prompt_of(service: Service, prompt: OnePrompt) -> Prompt:
+    """A prompt that may have pictures. Raises UsageError, ImageError."""
+    if not isinstance(prompt, PromptObject) or not prompt.multimodal_data:
+        return Prompt(tuple(tokens_of(service.model, prompt)))
+    if not isinstance(prompt.prompt_string, str):
+        raise UsageError("prompt_string: beside multimodal_data it has to be a text, with <__media__> for each picture")
+    given = [(data, f"multimodal_data[{index}]") for index, data in enumerate(prompt.multimodal_data)]
+    tokens, placed = picture_prompt(service.model.tokenizer, prompt.prompt_string, look_at(service, given))
+    return Prompt(tuple(tokens), placed)
+
+
 def tokens_of(model: Model, prompt: OnePrompt, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
     """A prompt as tokens. In a list, texts and tokens follow each other. Raises UsageError for pictures."""
     if isinstance(prompt, PromptObject):
         if prompt.multimodal_data:
-            raise UsageError("multimodal_data: this model takes no pictures")
+            raise UsageError("multimodal_data: pictures can only be answered here, at /completion and /v1/completions")
         prompt = prompt.prompt_string
     if isinstance(prompt, str):
         return model.tokenize(prompt, add_special=add_special, parse_special=parse_special)

@@ -193,7 +193,7 @@ def _part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
 async def respond_to(body: ResponsesRequest, client: Request, service: Annotated[Service, Depends(service_of)]) -> Any:
     """Answer a conversation."""
     chat = body.to_chat()
-    requests = await read_prompt(client, lambda: chat_requests(chat, service), is_slow=chat.is_bound)
+    requests = await read_prompt(client, lambda: chat_requests(chat, service), is_slow=chat.is_slow)
     form = ResponsesFormat(service, body, chat)
     return await respond(client, service, requests, form, stream=body.stream, as_event=form.error_event)
 
@@ -204,5 +204,5 @@ async def count_tokens(
     body: ResponsesRequest, client: Request, service: Annotated[Service, Depends(service_of)]
 ) -> dict[str, Any]:
     """Tell how many tokens a conversation has."""
-    tokens = await read_prompt(client, lambda: chat_tokens(body.to_chat(), service))
-    return {"object": "response.input_tokens", "input_tokens": len(tokens)}
+    prompt = await read_prompt(client, lambda: chat_tokens(body.to_chat(), service))
+    return {"object": "response.input_tokens", "input_tokens": len(prompt.tokens)}

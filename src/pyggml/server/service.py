@@ -29,6 +29,8 @@ class ServerOptions:
     """Fields of `SamplingOptions`, for requests that leave them out; before the model's own."""
     n_predict: int = -1
     """Tokens of an answer, unless the request says how many."""
+    stop: tuple[str, ...] = ()
+    """Strings that end an answer, unless the request names its own."""
     context_shift: bool = False
     slot_save_path: Path | None = None
     """Where slots are saved; None: they are not."""
@@ -44,6 +46,9 @@ class ServerOptions:
     chat_template: ChatTemplate | None = None
     """Instead of the model's own."""
     page: bool = True
+    """Whether there are pages for people: the chat at /, and the API's description at /docs."""
+    prefix: str = ""
+    """Where all paths begin, such as /llm."""
     cors: CorsOptions = field(default_factory=CorsOptions)
     ping_seconds: float = 30.0
     """An idle stream shows after so long that it lives."""

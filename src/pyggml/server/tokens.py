@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
+from pyggml.engine import PICTURE_MARKER
 from pyggml.server.chat_fields import ChatRequest
+from pyggml.server.chat_pictures import ChatPictures
 from pyggml.server.chat_prompt import chat_prompt, template_of
 from pyggml.server.fields import RequestBody
 from pyggml.server.prompts import Mixed, Token, tokens_of
@@ -61,4 +63,4 @@ async def detokenize(body: DetokenizeRequest, service: Annotated[Service, Depend
 @router.post("/apply-template", response_model=None)
 async def apply_template(body: ChatRequest, service: Annotated[Service, Depends(service_of)]) -> dict[str, str]:
     """The prompt that a conversation becomes."""
-    return {"prompt": chat_prompt(body, template_of(service))}
+    return {"prompt": chat_prompt(body, template_of(service), ChatPictures(PICTURE_MARKER))}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.graph import Rope
+from pyggml.backend.graph import Rope, SectionRope
 from pyggml_kernels import rope as kernels
 
 
@@ -35,7 +35,9 @@ def angle_arguments(
     return arguments(kernels.N_ARGUMENTS, integers, doubles)
 
 
-def rotate_arguments(x: int, n_heads: int, head_size: int, angles: int, rope: Rope) -> npt.NDArray[np.int64]:
+def rotate_arguments(
+    x: int, n_heads: int, head_size: int, angles: int, rope: Rope | SectionRope
+) -> npt.NDArray[np.int64]:
     """The words of `rope_rotate` for tokens of `n_heads` heads that follow each other."""
     integers = {
         0: x,

@@ -13,9 +13,10 @@ from pyggml.backend.cpu.large_pages import TileMemory
 from pyggml.backend.cpu.lowering import Lowering, scratch_bytes
 from pyggml.backend.cpu.memory import Memory
 from pyggml.backend.cpu.quantization import insert_conversions
+from pyggml.backend.cpu.tower import look
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
 from pyggml.backend.graph import Graph, Rows
-from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml.backend.protocol import Cache, CacheShape, PictureStep, Step, TowerHeads
 from pyggml.errors import UsageError
 from pyggml_kernels.formats import FORMATS, Format
 from pyggml_kernels.plan import Plan
@@ -94,6 +95,10 @@ class CPUBackend:
             raise TypeError("a CPU plan needs a cache on the CPU")
         return CPUExecutable(graph, cache, self._pool, self._n_batch, self._n_sequences)
 
+    def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
+        """See `TowerBackend.look`."""
+        return look(graph, picture, heads, self._pool)
+
 
 class CPUExecutable:
     """One graph's plans, by batch shape, over shared memory."""
@@ -103,7 +108,7 @@ class CPUExecutable:
         self._result = graph.result
         self._cache = cache
         self._pool = pool
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages)
+        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, graph.nodes)
         self._arena, self._scratch = _Block(), _Block()
         needed = max(scratch_bytes(node, cache) for node in self._nodes)
         self._scratch_bytes = -(-needed // ALIGNMENT) * ALIGNMENT

@@ -13,6 +13,7 @@ from pyggml.backend.cpu.inputs import StepInputs
 from pyggml.backend.cpu.linear import linear_scratch_bytes, lower_linear
 from pyggml.backend.cpu.memory import Memory
 from pyggml.backend.cpu.observation import lower_observation
+from pyggml.backend.cpu.pictures import lower_given, lower_section_angles, section_table
 from pyggml.backend.cpu.quantization import Convert, QuantizedForm
 from pyggml.backend.cpu.weights import CPUWeight
 from pyggml.backend.observation import Observe
@@ -75,7 +76,9 @@ class Lowering:
         self._lower: dict[type[g.Node], Callable[[Any], list[Operation]]] = {
             g.Embed: self._embed,
             g.Receive: lambda node: [],
+            g.PlaceGiven: lambda node: lower_given(node, memory, inputs, n_rows["tokens"]),
             g.RopeAngles: self._rope_angles,
+            g.SectionAngles: self._section_angles,
             g.RMSNorm: self._rms_norm,
             Convert: self._convert,
             g.Linear: self._linear,
@@ -117,6 +120,11 @@ class Lowering:
         self.constants.append(node.rope.factors)
         words = angle_arguments(self._inputs.positions, node.rope, self._memory.address(node.output))
         return [Operation(rope.rope_angles, words, self._n_rows["tokens"])]
+
+    def _section_angles(self, node: g.SectionAngles) -> list[Operation]:
+        sections = section_table(node.rope)
+        self.constants.append(sections)
+        return lower_section_angles(node, sections, self._memory, self._inputs, self._n_rows["tokens"])
 
     def _rms_norm(self, node: g.RMSNorm) -> list[Operation]:
         n, per_chunk = self._n_rows[node.x.rows], self._rows_per_chunk(self._n_rows[node.x.rows])
