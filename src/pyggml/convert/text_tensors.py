@@ -119,8 +119,9 @@ def _rope_factors(config: TextConfig) -> list[npt.NDArray[np.float32]]:
     places = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
     # A power in float32 has other last bits on other machines; rounded once it has those of PyTorch.
     frequencies = np.float32(1) / np.power(rope.base, places.astype(np.float64)).astype(np.float32)
-    waves = np.float32(2 * math.pi) / frequencies
-    smooth = (np.float32(n_trained) / waves - np.float32(low)) / np.float32(high - low)
+    # PyTorch divides a number by a tensor so.
+    waves = np.float32(1) / frequencies * np.float32(2 * math.pi)
+    smooth = (np.float32(1) / waves * np.float32(n_trained) - np.float32(low)) / np.float32(high - low)
     between = np.float32(1) / ((np.float32(1) - smooth) / np.float32(factor) + smooth)
     slow = np.where(waves > np.float32(n_trained / low), np.float32(factor), between)
     return [np.where(waves < np.float32(n_trained / high), np.float32(1), slow).astype(np.float32)]
