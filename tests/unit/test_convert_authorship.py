@@ -94,6 +94,7 @@ def test_keys_are_those_of_gguf_py(
         ("- a\n- b", "README.md: the head of the model card is a list; allowed are keys with values"),
         ("a: [", "README.md: the head of the model card is no sound YAML: while parsing"),
         ("version: 1.0", "README.md: the key 'version' is 1.0; allowed is a string"),
+        ("version: 2024-01-01", "README.md: the key 'version' is \"2024-01-01\"; allowed is a string"),
         ("tags:\n- 1", "README.md: the key 'tags' is [1]; allowed is an array in which each element is a string"),
         ("base_model: 3", "README.md: the key 'base_model' is 3; allowed is a name, an address, or an array of them"),
         ("a: !!python/object/apply:os.system [true]", "is no sound YAML: could not determine a constructor"),

@@ -84,12 +84,26 @@ def test_rows_that_make_no_heads_are_named(tmp_path: Path) -> None:
         plan_conversion(folder, None, ConvertOptions())
 
 
-def test_frequencies_need_a_range_to_go_over_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        (
+            {"low_freq_factor": 2, "high_freq_factor": 2},
+            "high_freq_factor' is 2; allowed is more than the low_freq",
+        ),
+        ({"low_freq_factor": 0}, "the key 'rope_scaling.low_freq_factor' is 0; allowed is at least 0.001"),
+        ({"factor": 1e300}, "the key 'rope_scaling.factor' is 1e+300; allowed is at most 1000000.0"),
+        (
+            {"original_max_position_embeddings": 0},
+            "original_max_position_embeddings' is 0; allowed is at least 1",
+        ),
+        ({"rope_theta": 0}, "the key 'rope_scaling.rope_theta' is 0; allowed is at least 1"),
+    ],
+)
+def test_frequencies_that_cannot_be_stretched_are_named(scaling: dict[str, Any], message: str, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, "Llama-3.1-0.1M-Chat")
-    changed_config(folder, rope_scaling={"rope_type": "llama3", "low_freq_factor": 2, "high_freq_factor": 2})
-    with pytest.raises(
-        CheckpointError, match=r"the key 'rope_scaling.high_freq_factor' is 2; allowed is another than low"
-    ):
+    changed_config(folder, rope_scaling={"rope_type": "llama3", **scaling})
+    with pytest.raises(CheckpointError, match=re.escape(message)):
         plan_conversion(folder, None, ConvertOptions())
 
 
