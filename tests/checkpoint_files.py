@@ -28,15 +28,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Weights], dtype: str) -> None:
+    """Takes each tensor twice out of the mapping, so that one that makes them when asked needs little memory."""
     head: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    data = b""
+    n_bytes = 0
     for name, weights in tensors.items():
-        piece = encoded(weights, dtype)
-        place = [len(data), len(data) + len(piece)]
-        head[name] = {"dtype": dtype, "shape": list(weights.shape), "data_offsets": place}
-        data += piece
+        start, n_bytes = n_bytes, n_bytes + weights.size * np.dtype(_SAFETENSORS_DTYPES[dtype]).itemsize
+        head[name] = {"dtype": dtype, "shape": list(weights.shape), "data_offsets": [start, n_bytes]}
     text = json.dumps(head).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for weights in tensors.values():
+            file.write(encoded(weights, dtype))
 
 
 def write_torch(path: Path, tensors: Mapping[str, Weights], dtype: str, *, pickled: bytes | None = None) -> None:

@@ -1,6 +1,6 @@
 """Checkpoints of every kind that can be converted, small and the same on every machine."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ import numpy as np
 from pyggml.tokenizer.byte_level import BYTE_ALPHABET
 from tests.checkpoint_files import Weights, write_json, write_safetensors, write_sentencepiece, write_torch
 
-_QWEN2_REGEX = (
+QWEN2_REGEX = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-LLAMA3_REGEX = _QWEN2_REGEX.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+LLAMA3_REGEX = QWEN2_REGEX.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 MERGES = ("Ġ t", "h e", "Ġt he", "i n", "3 3", "33 3", "Ġ Ġ", "ĠĠ Ġ", "' '", "Ð °", "o n")
 QWEN2_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 LLAMA3_SPECIAL = ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>")
 N_VOCAB = 288
+# Of a large tensor so many weights are made, and repeated.
+_N_DIFFERENT = (1 << 20) + 7
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,31 @@ class Shape:
 def weights(name: str, *shape: int) -> Weights:
     """Numbers between -0.5 and 0.5 that follow from the name, and that BF16 and F16 hold exactly."""
     seed = sum((index + 1) * byte for index, byte in enumerate(name.encode())) * 40503 % 2**32
-    steps = np.arange(int(np.prod(shape)), dtype=np.uint32) * np.uint32(2654435761) + np.uint32(seed)
+    n_weights = int(np.prod(shape))
+    steps = np.arange(min(n_weights, _N_DIFFERENT), dtype=np.uint32) * np.uint32(2654435761) + np.uint32(seed)
     steps ^= steps >> np.uint32(15)
     steps *= np.uint32(2246822519)
     levels = (steps >> np.uint32(24)).astype(np.float32) - np.float32(128)
-    return (levels / np.float32(256)).reshape(shape)
+    return np.resize(levels / np.float32(256), n_weights).reshape(shape)
 
 
-def language_tensors(shape: Shape, *, biases: bool, tied: bool) -> dict[str, Weights]:
+class MadeTensors(Mapping[str, Weights]):
+    """Tensors of these shapes, each made anew when asked for."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._shapes = shapes
+
+    def __getitem__(self, name: str) -> Weights:
+        return weights(name, *self._shapes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+def language_tensors(shape: Shape, *, biases: bool, tied: bool) -> MadeTensors:
     """The tensors of a Qwen2 (with biases) or a Llama, in the order in which transformers has them."""
     head_dim = shape.n_embd // shape.n_head
     n_kv = shape.n_head_kv * head_dim
@@ -64,10 +83,10 @@ def language_tensors(shape: Shape, *, biases: bool, tied: bool) -> dict[str, Wei
     shapes["model.norm.weight"] = (shape.n_embd,)
     if not tied:
         shapes["lm_head.weight"] = (shape.n_vocab, shape.n_embd)
-    return {name: weights(name, *each) for name, each in shapes.items()}
+    return MadeTensors(shapes)
 
 
-def vision_tensors(*, gated: bool, n_layers: int = 3, width: int = 32, n_ff: int = 64) -> dict[str, Weights]:
+def vision_tensors(*, gated: bool, n_layers: int = 3, width: int = 32, n_ff: int = 64) -> MadeTensors:
     """The tensors of the tower of a Qwen2-VL, or (gated) of a Qwen2.5-VL, for a language model of width 64."""
     shapes: dict[str, tuple[int, ...]] = {"visual.patch_embed.proj.weight": (width, 3, 2, 14, 14)}
     linear = {"attn.qkv": (3 * width, width), "attn.proj": (width, width)}
@@ -89,7 +108,7 @@ def vision_tensors(*, gated: bool, n_layers: int = 3, width: int = 32, n_ff: int
     for name, each in (("0", (4 * width, 4 * width)), ("2", (64, 4 * width))):
         shapes[f"visual.merger.mlp.{name}.weight"] = each
         shapes[f"visual.merger.mlp.{name}.bias"] = each[:1]
-    return {name: weights(name, *each) for name, each in shapes.items()}
+    return MadeTensors(shapes)
 
 
 def write_weights(
@@ -171,7 +190,7 @@ def _write_qwen2_tokenizer(folder: Path) -> None:
     write_byte_level(
         folder,
         (*QWEN2_SPECIAL, "<tool\u2581call>"),
-        _QWEN2_REGEX,
+        QWEN2_REGEX,
         tokenizer_class="Qwen2Tokenizer",
         add_bos_token=False,
         bos_token=None,
@@ -330,7 +349,7 @@ def qwen2_vl(folder: Path) -> None:
     )
     _write_qwen2_tokenizer(folder)
     write_json(folder / "preprocessor_config.json", PROCESSOR)
-    tensors = language_tensors(Shape(), biases=True, tied=True) | vision_tensors(gated=False)
+    tensors = {**language_tensors(Shape(), biases=True, tied=True), **vision_tensors(gated=False)}
     write_weights(folder, tensors, "BF16", n_files=2)
 
 
@@ -351,7 +370,7 @@ def qwen2_5_vl(folder: Path) -> None:
     )
     _write_qwen2_tokenizer(folder)
     write_json(folder / "preprocessor_config.json", PROCESSOR)
-    tensors = language_tensors(Shape(), biases=True, tied=False) | vision_tensors(gated=True, n_layers=4)
+    tensors = {**language_tensors(Shape(), biases=True, tied=False), **vision_tensors(gated=True, n_layers=4)}
     write_weights(folder, tensors, "F16")
 
 

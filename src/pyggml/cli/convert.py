@@ -35,7 +35,7 @@ class ConvertArguments:
     mmproj: bool
     vocab_only: bool
     split_max_tensors: int
-    split_max_size: int
+    split_max_size: int | None
     no_tensor_first_split: bool
     metadata: Path | None
     model_name: str | None
@@ -60,9 +60,7 @@ class ConvertArguments:
 @click.option("--mmproj", is_flag=True, help="Convert the vision tower instead of the language model.")
 @click.option("--vocab-only", is_flag=True, help="Write the vocabulary, and no tensors.")
 @click.option("--split-max-tensors", type=click.IntRange(0), default=0, metavar="N", help="Tensors in a file.")
-@click.option(
-    "--split-max-size", type=FuncParamType(_size), default=0, metavar="N(K|M|G)", help="Size of the tensors in a file."
-)
+@click.option("--split-max-size", type=FuncParamType(_size), metavar="N(K|M|G)", help="Size of the tensors in a file.")
 @click.option("--no-tensor-first-split", is_flag=True, help="Let the first file hold metadata alone.")
 @click.option("--metadata", type=_PATH, metavar="FILE", help='JSON with keys such as "general.author" to set.')
 @click.option("--model-name", metavar="NAME", help="The name of the model.")

@@ -66,7 +66,7 @@ def _options(arguments: ConvertArguments, file_type: FileType | None) -> Convert
         metadata=arguments.metadata,
         name=arguments.model_name,
         pre_tokenizer=arguments.pre_tokenizer,
-        limits=ShardLimits(arguments.split_max_tensors, arguments.split_max_size, arguments.no_tensor_first_split),
+        limits=ShardLimits(arguments.split_max_tensors, arguments.split_max_size or 0, arguments.no_tensor_first_split),
     )
 
 

@@ -97,7 +97,7 @@ def find_authorship(checkpoint: Checkpoint, n_weights: int, overrides: Path | No
             if value and key not in texts:
                 texts[key] = value
     texts |= {key: text for key in _OVERRIDABLE if (text := given.get(f"general.{key}", str, None)) is not None}
-    texts["name"] = name or texts.get("name") or checkpoint.folder.name
+    texts["name"] = texts.get("name", checkpoint.folder.name) if name is None else name
     if "size_label" not in texts and n_weights:
         texts["size_label"] = rounded_count(n_weights)
     arrays = {key: given.list_of(f"general.{key}", str) or strings(card, keys) for key, keys in _ARRAYS.items()}

@@ -54,9 +54,9 @@ class JsonObject:
             raise self.error(key, f"at most {high}")
         return value
 
-    def get(self, key: str, kind: type[T], default: D, *, low: float | None = None) -> T | D:
+    def get(self, key: str, kind: type[T], default: D, *, low: float | None = None, high: float | None = None) -> T | D:
         """Like `require`, but give the default if the key is absent."""
-        return default if self.values.get(key) is None else self.require(key, kind, low=low)
+        return default if self.values.get(key) is None else self.require(key, kind, low=low, high=high)
 
     def inner(self, key: str) -> "JsonObject":
         """The object under a key, empty if there is none. Raises CheckpointError for a value that is no object."""
@@ -79,7 +79,8 @@ class JsonObject:
 
     def error(self, key: str, allowed: str) -> CheckpointError:
         """What to raise for a value that is not as it must be."""
-        found = json.dumps(self.values.get(key), ensure_ascii=False)
+        # YAML knows dates, too.
+        found = json.dumps(self.values.get(key), ensure_ascii=False, default=str)
         shown = found if len(found) <= 60 else f"{found[:60]}..."
         return CheckpointError(f"{self.path}: the key {self._named(key)} is {shown}; allowed is {allowed}")
 

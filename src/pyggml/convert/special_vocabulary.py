@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyggml.convert.json_object import JsonObject, read_json_object, read_text
-from pyggml.convert.tokenizer_files import TokenizerFiles
+from pyggml.convert.tokenizer_files import MAX_TOKENS, TokenizerFiles
 from pyggml.gguf.encoding import Field, number_field, string_field
 from pyggml.gguf.values import FieldType, ValueType
 
@@ -52,9 +52,8 @@ def special_fields(files: TokenizerFiles, n_vocab: int | None = None) -> Iterato
     texts = _Texts(dict(files.config.values))
     if files.tokenizer.values:
         _settle(files.tokenizer, texts)
-    ids = _named_ids(files, texts)
-    for kind, token in ids.items():
-        if kind in _ID_KEYS and (n_vocab is None or token < n_vocab):
+    for kind, token in _named_ids(files, texts, MAX_TOKENS if n_vocab is None else n_vocab).items():
+        if kind in _ID_KEYS:
             yield f"tokenizer.ggml.{_ID_KEYS[kind]}", number_field(ValueType.UINT32, token)
     for kind, value in texts.surrounding.items():
         if kind in _SURROUNDING:
@@ -96,9 +95,10 @@ def _read_template(processor: JsonObject, texts: _Texts) -> None:
 
 
 def _settle_first(first: str, texts: _Texts) -> None:
-    for kind in ("bos", "cls"):
-        if first not in (texts.get("bos"), texts.get("cls")) and not texts.get(kind):
-            texts.set(kind, first)
+    if first not in (texts.get("bos"), texts.get("cls")):
+        for kind in ("bos", "cls"):
+            if not texts.get(kind):
+                texts.set(kind, first)
     texts.surrounding["bos"] = first in (texts.get("bos"), texts.get("cls"))
 
 
@@ -121,8 +121,8 @@ def _sequence(part: JsonObject) -> str:
     return part.inner("Sequence").get("id", str, "")
 
 
-def _named_ids(files: TokenizerFiles, texts: _Texts) -> dict[str, int]:
-    """The ids by kind: by the texts, found among the added tokens of tokenizer.json, else from config.json."""
+def _named_ids(files: TokenizerFiles, texts: _Texts, n_vocab: int) -> dict[str, int]:
+    """The ids below `n_vocab` by kind: of the texts, which tokenizer.json added, else from config.json."""
     added: dict[str, int] = {}
     for each in files.tokenizer.objects("added_tokens"):
         added.setdefault(each.require("content", str), each.require("id", int, low=0))
@@ -133,7 +133,7 @@ def _named_ids(files: TokenizerFiles, texts: _Texts) -> dict[str, int]:
             texts.surrounding.setdefault(kind, flag)
         named = texts.get(kind)
         text = named.get("content") if isinstance(named, dict) else named
-        if isinstance(text, str) and text in added:
+        if isinstance(text, str) and added.get(text, n_vocab) < n_vocab:
             ids[kind] = added[text]
     inner = files.model_config.inner("text_config")
     for kind in texts.types:
@@ -141,14 +141,14 @@ def _named_ids(files: TokenizerFiles, texts: _Texts) -> dict[str, int]:
             token = config.values.get(f"{kind}_token_id")
             if token is not None:
                 break
-        if type(token) is int and token >= 0:
+        if type(token) is int and 0 <= token < n_vocab:
             ids.setdefault(kind, token)
     return ids
 
 
 def _template_fields(files: TokenizerFiles) -> Iterator[tuple[str, Field]]:
     template = files.config.values.get("chat_template")
-    if template is None and files.config.values:
+    if "chat_template" not in files.config.values and files.config.values:
         template = _separate_template(files)
     if isinstance(template, str) and template:
         yield "tokenizer.chat_template", string_field(template)

@@ -10,8 +10,10 @@ from pyggml.gguf.cursor import quoted
 from pyggml.gguf.encoding import Field, number_field, string_field
 from pyggml.gguf.values import FieldType, ValueType
 
-_MAX_COUNT = 1 << 24
+#: More than any width, length or number of layers.
+MAX_COUNT = 1 << 24
 _MAX_TOKENS = 1 << 22
+_MAX_ROPE_BASE = 1e12
 #: Parts of a head that are turned by time, height, width, and a fourth that no model uses.
 _N_SECTIONS = 4
 
@@ -113,13 +115,14 @@ def read_text_config(config: JsonObject) -> TextConfig:
 def _count(values: JsonObject, key: str, default: int | None = None) -> int:
     if default is not None and values.values.get(key) is None:
         return default
-    return values.require(key, int, low=1, high=_MAX_COUNT)
+    return values.require(key, int, low=1, high=MAX_COUNT)
 
 
 def _read_rope(text: JsonObject, family: Family) -> Rope:
     """As of transformers 5 the base is among the "rope_parameters", before it stood outside of "rope_scaling"."""
     values = text.inner("rope_parameters" if text.values.get("rope_parameters") else "rope_scaling")
-    base = values.get("rope_theta", float, None) or text.get("rope_theta", float, family.rope_base)
+    source = text if values.values.get("rope_theta") is None else values
+    base = source.get("rope_theta", float, family.rope_base, low=1, high=_MAX_ROPE_BASE)
     type_name = values.get("rope_type", str, None) or values.get("type", str, "default")
     if type_name not in ("default", "mrope", "linear", "yarn", "llama3", "dynamic"):
         raise CheckpointError(

@@ -7,10 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.convert.checkpoint import Checkpoint
-from pyggml.convert.json_object import JsonObject
 from pyggml.convert.model_tensor import ModelTensor, arranged, computed, whole
 from pyggml.convert.source import Floats, SourceTensor
-from pyggml.convert.text_config import TextConfig
+from pyggml.convert.text_config import MAX_COUNT, TextConfig
 from pyggml.errors import CheckpointError
 from pyggml.gguf.cursor import quoted
 
@@ -26,6 +25,7 @@ _INSIDE = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_LEAST_FACTOR, _LARGEST_FACTOR = 1e-3, 1e6
 _NAME = re.compile(r"(?:model\.layers\.(?P<layer>\d+)\.)?(?P<module>.+)\.(?P<kind>weight|bias)")
 #: Tables that old checkpoints hold and that are computed when needed.
 _LEFT_OUT = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
@@ -110,17 +110,21 @@ def _rope_factors(config: TextConfig) -> list[npt.NDArray[np.float32]]:
     rope = config.rope
     if rope.type_name != "llama3":
         return []
-    values: JsonObject = rope.values
-    factor = values.get("factor", float, 8.0)
-    low, high = values.get("low_freq_factor", float, 1.0), values.get("high_freq_factor", float, 4.0)
-    n_trained = values.get("original_max_position_embeddings", int, 8192)
-    if high == low or factor == 0:
-        raise values.error("high_freq_factor", "another than low_freq_factor, with a factor that is not 0")
+    values = rope.values
+    factor, low, high = (
+        values.get(key, float, default, low=_LEAST_FACTOR, high=_LARGEST_FACTOR)
+        for key, default in (("factor", 8.0), ("low_freq_factor", 1.0), ("high_freq_factor", 4.0))
+    )
+    n_trained = values.get("original_max_position_embeddings", int, 8192, low=1, high=MAX_COUNT)
+    if high <= low:
+        raise values.error("high_freq_factor", f"more than the low_freq_factor {low}")
     places = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
     # A power in float32 has other last bits on other machines; rounded once it has those of PyTorch.
     frequencies = np.float32(1) / np.power(rope.base, places.astype(np.float64)).astype(np.float32)
-    waves = np.float32(2 * math.pi) / frequencies
-    smooth = (np.float32(n_trained) / waves - np.float32(low)) / np.float32(high - low)
-    between = np.float32(1) / ((np.float32(1) - smooth) / np.float32(factor) + smooth)
+    # PyTorch divides a number by a tensor so.
+    waves = np.float32(1) / frequencies * np.float32(2 * math.pi)
+    smooth = (np.float32(1) / waves * np.float32(n_trained) - np.float32(low)) / np.float32(high - low)
+    with np.errstate(divide="ignore"):  # outside of the range that it is for
+        between = np.float32(1) / ((np.float32(1) - smooth) / np.float32(factor) + smooth)
     slow = np.where(waves > np.float32(n_trained / low), np.float32(factor), between)
     return [np.where(waves < np.float32(n_trained / high), np.float32(1), slow).astype(np.float32)]
