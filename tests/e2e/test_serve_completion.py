@@ -73,6 +73,11 @@ def test_bodies_that_are_no_objects(server: Served, content: bytes) -> None:
     assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
+def test_bytes_that_are_no_text(server: Served) -> None:
+    response = server.client.post("/completion", content=b'{"prompt": "\xff"}')
+    assert (response.status_code, response.json()["error"]["message"]) == (400, "body: it is no JSON in UTF-8")
+
+
 def test_unknown_paths(server: Served) -> None:
     response = server.client.get("/nothing")
     assert response.json() == {"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}}

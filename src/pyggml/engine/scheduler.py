@@ -76,6 +76,7 @@ class Scheduler:
         self._changed = Condition()
         self._deadline: float | None = None  # set when stopping
         self._n_cut_off = 0
+        self._news: list[tuple[Task, TaskEvent]] = []
         self._ids = count()
         self._thread = Thread(target=self._work, name="pyggml-device", daemon=True)
 
@@ -218,6 +219,15 @@ class Scheduler:
         while self._jobs:
             self._jobs.popleft().fail(error)
         self._make_calls()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Pass on what happened: all of a step at once, and shortly before the next, while which nothing else needs
+        Python. Told one by one, events would wake their listeners' threads while the other tokens are being chosen."""
+        news, self._news = self._news, []
+        for task, event in news:
+            if not task.is_cancelled:
+                task.tell(event)
 
     def _make_calls(self) -> None:
         """Make the calls that need not wait for a slot any more."""
@@ -237,6 +247,7 @@ class Scheduler:
 
     def _wait(self) -> bool:
         """Wait for something to do; False once it is time to end."""
+        self._tell()
         with self._changed:
             while not (self._is_busy or self._queue or self._deadline is not None):
                 self._changed.wait()
@@ -252,9 +263,7 @@ class Scheduler:
         return bool(self._runs or self._jobs or self._calls)
 
     def _fail(self, tasks: Sequence[Task], error: PyggmlError) -> None:
-        for task in tasks:
-            if not task.is_cancelled:
-                task.tell(FailedEvent(error))
+        self._news += [(task, FailedEvent(error)) for task in tasks]
 
     def _drop_cancelled(self) -> None:
         for run in [run for run in self._runs if run.task.is_cancelled]:
@@ -281,7 +290,7 @@ class Scheduler:
             if run.context or run in self._paused or not self._placing.place(run, self._runs[:index]):
                 continue
             if not run.n_generated:
-                run.task.tell(StartEvent(run.slot, run.n_prompt, run.n_cached))
+                self._news.append((run.task, StartEvent(run.slot, run.n_prompt, run.n_cached)))
 
     def _step(self) -> None:
         """One step of the engine, and what follows from it."""
@@ -301,6 +310,7 @@ class Scheduler:
             ]
             if not parts:
                 return
+            self._tell()
             began = perf_counter()
             logits = iter(self._engine.step(parts))
             self._pace.note(sum(n for _, n in shares), perf_counter() - began)
@@ -347,8 +357,7 @@ class Scheduler:
 
     def _advance(self, run: Run, n_tokens: int, logits: npt.NDArray[np.float32]) -> None:
         try:
-            for event in run.take_step(n_tokens, logits):
-                run.task.tell(event)
+            self._news += [(run.task, event) for event in run.take_step(n_tokens, logits)]
         except PyggmlError as error:
             self._fail([run.task], error)
             self._leave(run)
@@ -357,8 +366,7 @@ class Scheduler:
         if run.reason is None and run.n_evaluated >= self._engine.n_ctx:
             self._forget(run)
         if run.reason is not None:
-            for event in run.finish():
-                run.task.tell(event)
+            self._news += [(run.task, event) for event in run.finish()]
             self.counters.add(run.timings())
             self._leave(run)
 

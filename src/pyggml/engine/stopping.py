@@ -13,6 +13,8 @@ class StopStrings:
 
     def push(self, text: str) -> str:
         """The text that is safe to show; once a stop string is `found`, the text before it."""
+        if not self._strings:
+            return text
         self._held += text
         places = [(self._held.find(string), string) for string in self._strings]
         if found := min(((place, string) for place, string in places if place >= 0), default=None):

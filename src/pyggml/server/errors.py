@@ -46,6 +46,8 @@ _STATUSES: tuple[tuple[type[PyggmlError], int], ...] = (
     (SessionFileError, 400),
     (UsageError, 400),
 )
+#: What FastAPI says less clearly: its own 400 is for bytes that are no UTF-8.
+_MESSAGES = {400: "body: it is no JSON in UTF-8", 404: "File Not Found"}
 _RETRY_SECONDS = "1"
 
 
@@ -109,7 +111,7 @@ def add_error_handlers(app: FastAPI) -> None:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if status == 405:  # llama-server knows a path by its method
             status = 404
-        message = "File Not Found" if status == 404 else str(getattr(error, "detail", error))
+        message = _MESSAGES.get(status) or str(getattr(error, "detail", error))
         return ApiError(status, message).response()
 
     app.add_exception_handler(ApiError, known)
