@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pyggml.cli.console import Console
 from pyggml.cli.loading import load_model
 from pyggml.cli.model_options import LoadOptions, ModelOptions
-from pyggml.cli.model_source import locate_model
+from pyggml.cli.model_source import locate_model, locate_tower
 from pyggml.cli.picture_options import TowerOptions
 from pyggml.cli.prompts import template_choice
 from pyggml.cli.serve_logs import server_log
@@ -66,7 +66,8 @@ def run_server(options: ServeOptions) -> None:
             path = locate_model(options.source)
             n_slots, n_ctx, n_cache = _capacity(options, path)
             load = replace(options.load, ctx_size=n_ctx)
-            loaded = load_model(path, load, console, options.tower, n_cache=n_cache, n_sequences=n_slots)
+            tower = locate_tower(options.source, options.tower, path, console)
+            loaded = load_model(path, load, console, tower, n_cache=n_cache, n_sequences=n_slots)
             model = loaded.model
             server_options = _server_options(options, model, keys)
             scheduler = Scheduler(model.engine, model.tokenizer, _scheduling(n_slots, options.capacity))
