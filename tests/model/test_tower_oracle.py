@@ -28,6 +28,10 @@ TOWERS = {
     "qwen2.5-vl": RandomTower(is_second=True),
     "qwen2.5-vl, mostly windows": RandomTower(is_second=True, full_every=3, n_layers=4, n_head=2),
 }
+QUANTIZED = {
+    "Q8_0": RandomTower(tensor_type=TensorType.Q8_0),
+    "Q4_K": RandomTower(tensor_type=TensorType.Q4_K, n_embd=256, n_ff=512),
+}
 #: Sizes that grow, shrink to fewer than 60 tokens, keep, and pad at two sides.
 SIZES = [(56, 84), (300, 200), (17, 95), (131, 130), (1, 1), (700, 40)]
 
@@ -70,6 +74,26 @@ def test_pictures_become_what_llama_cpp_makes_of_them(name: str, text_file: Path
     assert [each.n_tokens for each in found] == [len(each.vectors) for each in expected]
     errors = {size: nmse(each.vectors, other.vectors) for size, each, other in zip(SIZES, found, expected, strict=True)}
     assert max(errors.values()) <= MAX_NMSE, errors
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_towers_are_as_close_to_llama_cpp_as_it_is_to_itself(
+    name: str, text_file: Path, tmp_path: Path
+) -> None:
+    # Activations are rounded to 255 levels, which now and then turns the last bit into a whole level.
+    tower = tmp_path / "mmproj.gguf"
+    random_tower(tower, QUANTIZED[name])
+    pixels = picture(300, 200)
+    expected = {}
+    for flash_attn in ("on", "off"):
+        with (
+            ReferenceModel(text_file) as text,
+            ReferenceTower(tower, text, max_tokens=60, flash_attn=flash_attn) as reference,
+        ):
+            expected[flash_attn] = reference.chunks("<__media__>", [pixels])[1].vectors
+    model = pyggml.load(text_file, mmproj=tower, image_max_tokens=60)
+    error = nmse(model.look([as_png(pixels)])[0].vectors, expected["on"])
+    assert error <= 1.5 * nmse(expected["off"], expected["on"])
 
 
 def test_prompts_have_the_tokens_and_positions_of_llama_cpp(text_file: Path, tmp_path: Path) -> None:

@@ -141,6 +141,11 @@ class FakeModel:
         self._template = template
 
     @property
+    def tower(self) -> object:
+        """Whatever was loaded as one."""
+        return self.load_arguments.get("mmproj")
+
+    @property
     def chat_template(self) -> ChatTemplate | None:
         return self.choose_chat_template(None) if self._template else None
 

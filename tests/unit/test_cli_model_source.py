@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from pyggml.cli.console import Console
 from pyggml.cli.model_options import ModelOptions
-from pyggml.cli.model_source import locate_model
+from pyggml.cli.model_source import locate_model, locate_tower
+from pyggml.cli.picture_options import NO_TOWER, TowerOptions
 from pyggml.errors import DownloadError, UsageError
 from pyggml.package_data import demo_model
+from tests.unit.gguf_bytes import FileBytes, entry, string
 from tests.unit.loopback import LoopbackServer, allow_loopback_alone
 
 
@@ -91,3 +94,45 @@ def test_token_is_the_option_or_from_the_environment(server: LoopbackServer, mon
     locate_model(options(hf_repo="user/repo:q8_0", hf_token="given"))
     headers = [request.headers.get("authorization") for request in server.requests]
     assert headers == ["Bearer from-environment"] * 2 + ["Bearer given"] * 2
+
+
+def offer(server: LoopbackServer, **files: bytes) -> None:
+    """A repository with these files, named by what precedes `.gguf`."""
+    listed = [{"type": "file", "path": f"{name}.gguf", "size": len(data)} for name, data in files.items()]
+    server.add("/api/models/user/repo/tree/main?recursive=true", json.dumps(listed).encode())
+    for name, data in files.items():
+        server.add(f"{HUGGINGFACE}/{name}.gguf", data)
+
+
+def header(architecture: str) -> bytes:
+    return FileBytes([entry("general.architecture", 8, string(architecture))]).build()
+
+
+def test_the_tower_comes_with_a_model_that_sees(server: LoopbackServer, tmp_path: Path) -> None:
+    offer(server, text=header("qwen2vl"), mmproj=MODEL)
+    source = options(hf_repo="user/repo")
+    model = locate_model(source)
+    found = locate_tower(source, NO_TOWER, model, Console())
+    assert found.mmproj is not None
+    assert found.mmproj.read_bytes() == MODEL
+    own = TowerOptions(Path("own.gguf"), False, 0, 0)
+    assert locate_tower(source, own, model, Console()) == own
+    without = TowerOptions(None, True, 0, 0)
+    assert locate_tower(source, without, model, Console()) == without
+    assert locate_tower(options(model=model), NO_TOWER, model, Console()) == NO_TOWER
+
+
+def test_a_model_that_sees_runs_without_its_tower(server: LoopbackServer, capsys: pytest.CaptureFixture[str]) -> None:
+    offer(server, text=header("qwen2vl"))
+    source = options(hf_repo="user/repo")
+    assert locate_tower(source, NO_TOWER, locate_model(source), Console()) == NO_TOWER
+    assert "no pictures can be shown: " in capsys.readouterr().err
+
+
+def test_a_blind_model_asks_for_no_tower(server: LoopbackServer) -> None:
+    offer(server, text=header("qwen2"), mmproj=MODEL)
+    source = options(hf_repo="user/repo")
+    model = locate_model(source)
+    server.requests.clear()
+    assert locate_tower(source, NO_TOWER, model, Console()) == NO_TOWER
+    assert server.requests == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyggml.hub import Endpoints, cache_directory, default_endpoints
-from pyggml.hub.names import all_shards, choose_model, is_model, is_safe_path
+from pyggml.hub.names import all_shards, choose_model, choose_tower, is_model, is_safe_path
 
 
 @settings(max_examples=500, deadline=None)
@@ -110,3 +110,21 @@ def test_the_endpoints() -> None:
     assert default_endpoints({"HF_ENDPOINT": "a", "MODEL_ENDPOINT": "b"}).huggingface == "b"
     assert default_endpoints({"HF_ENDPOINT": "a", "MODEL_ENDPOINT": ""}).huggingface == "a"
     assert default_endpoints({"MODELSCOPE_ENDPOINT": "c"}).modelscope == "c"
+
+
+@pytest.mark.parametrize(
+    ("paths", "model", "expected"),
+    [
+        (["x-Q4_K_M.gguf"], "x-Q4_K_M.gguf", None),
+        (["mmproj-x.gguf", "x.gguf"], "x.gguf", "mmproj-x.gguf"),
+        (["mmproj-F16.gguf", "mmproj-Q8_0.gguf"], "x-Q4_K_M.gguf", "mmproj-Q8_0.gguf"),
+        (["mmproj-F16.gguf", "mmproj-Q8_0.gguf"], "x-BF16.gguf", "mmproj-F16.gguf"),
+        (["mmproj-BF16.gguf", "mmproj-F16.gguf"], "x-F16.gguf", "mmproj-BF16.gguf"),
+        (["mmproj-Q4_0.gguf", "a/mmproj-F32.gguf"], "a/x-Q4_0.gguf", "a/mmproj-F32.gguf"),
+        (["mmproj-Q4_0.gguf", "b/mmproj-F32.gguf"], "a/x-Q4_0.gguf", "mmproj-Q4_0.gguf"),
+        (["b/mmproj-F32.gguf", "mmproj.json"], "a/x-Q4_0.gguf", None),
+        (["mmproj-F16.gguf", "mmproj-Q4_0.gguf"], "x-Q4_K_M-00001-of-00002.gguf", "mmproj-Q4_0.gguf"),
+    ],
+)
+def test_the_tower_nearest_to_a_model(paths: list[str], model: str, expected: str | None) -> None:
+    assert choose_tower(paths, model) == expected

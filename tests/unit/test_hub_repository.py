@@ -274,3 +274,17 @@ def test_endpoints_of_the_environment(server: LoopbackServer, tmp_path: Path, mo
     monkeypatch.setenv("MODEL_ENDPOINT", "huggingface.example")
     with pytest.raises(UsageError, match=r"'huggingface\.example' is no URL to download from"):
         resolve_huggingface("me/tiny-GGUF", tmp_path, network=QUICK)
+
+
+@HUBS
+def test_the_tower_of_a_model(server: LoopbackServer, tmp_path: Path, add: Add, resolve: Resolve) -> None:
+    add(server, "mmproj-F16.gguf", "mmproj-Q8_0.gguf", "tiny-Q8_0.gguf")
+    model = resolve("me/tiny-GGUF", tmp_path, endpoint=server.url, network=QUICK)
+    tower = resolve("me/tiny-GGUF", tmp_path, tower_of=model, endpoint=server.url, network=QUICK)
+    assert (tower.name, tower.read_bytes()) == ("mmproj-Q8_0.gguf", body("mmproj-Q8_0.gguf"))
+    assert resolve("me/tiny-GGUF", tmp_path, tower_of=model, endpoint=server.url, network=OFFLINE) == tower
+    add(server, "tiny-Q8_0.gguf")
+    with pytest.raises(
+        DownloadError, match=r"has no vision tower, a file with mmproj in its name, for tiny-Q8_0\.gguf"
+    ):
+        resolve("me/tiny-GGUF", tmp_path, tower_of=model, endpoint=server.url, network=QUICK)

@@ -85,7 +85,7 @@ def test_a_truncated_picture_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (9_000, 9_000)])
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageError, match=r"a\.png: the picture is too large: .* allowed are 80000000"):
+    with pytest.raises(ImageError, match=r"a\.png: the picture is too large.* allowed are 80000000"):
         read(saved(Image.new("1", size)))
 
 

@@ -1,10 +1,13 @@
-"""Finding the file of the model that the options name."""
+"""Finding the files of the model that the options name."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from pyggml.cli.console import Console
 from pyggml.cli.model_options import ModelOptions
-from pyggml.errors import UsageError
+from pyggml.cli.picture_options import TowerOptions
+from pyggml.errors import DownloadError, UsageError
 from pyggml.package_data import demo_model
 
 
@@ -26,7 +29,32 @@ def locate_model(options: ModelOptions) -> Path:
     return _download(options) if names else demo_model()
 
 
-def _download(options: ModelOptions) -> Path:
+def locate_tower(options: ModelOptions, tower: TowerOptions, model: Path, console: Console) -> TowerOptions:
+    """Give the options of the tower, with its file from the repository of a model that sees pictures.
+
+    If there is none, it is said, and the model runs without. Raises UsageError, DownloadError.
+    """
+    is_named = options.hf_repo is not None or options.modelscope is not None
+    if tower.mmproj is not None or tower.no_mmproj or not is_named or not _sees(model):
+        return tower
+    try:
+        return replace(tower, mmproj=_download(options, tower_of=model))
+    except DownloadError as error:
+        console.warn(f"no pictures can be shown: {error}")
+        return tower
+
+
+def _sees(model: Path) -> bool:
+    """Whether a model is of an architecture that sees pictures."""
+    from pyggml.gguf import GGUFFile
+    from pyggml.models import ARCHITECTURES
+
+    with GGUFFile.open(model) as file:
+        architecture = ARCHITECTURES.get(file.get("general.architecture", str, ""))
+        return architecture is not None and architecture.has_sections
+
+
+def _download(options: ModelOptions, tower_of: Path | None = None) -> Path:
     # Imported here, as most runs need no network.
     from pyggml.cli.progress import DownloadProgress
     from pyggml.hub import (
@@ -41,9 +69,15 @@ def _download(options: ModelOptions) -> Path:
     token = options.hf_token or os.environ.get("HF_TOKEN")
     with DownloadProgress() as progress:
         if options.modelscope is not None:
-            return resolve_modelscope(options.modelscope, cache, progress=progress, network=network)
+            return resolve_modelscope(options.modelscope, cache, tower_of=tower_of, progress=progress, network=network)
         if options.model_url is not None:
             return download_url(options.model_url, cache, token=token, progress=progress, network=network)
         return resolve_huggingface(
-            options.hf_repo or "", cache, file=options.hf_file, token=token, progress=progress, network=network
+            options.hf_repo or "",
+            cache,
+            file=options.hf_file,
+            tower_of=tower_of,
+            token=token,
+            progress=progress,
+            network=network,
         )

@@ -15,6 +15,7 @@ class TowerOptions:
     """The vision tower, and how finely it sees pictures."""
 
     mmproj: Path | None
+    no_mmproj: bool
     image_min_tokens: int
     image_max_tokens: int
 
@@ -25,17 +26,19 @@ class PictureOptions:
 
     image: tuple[str, ...]
 
-    def paths(self, tower: TowerOptions) -> list[Path]:
-        """The pictures. Raises UsageError if there is no tower to see them with."""
-        paths = [Path(name) for names in self.image for name in names.split(",") if name]
-        if paths and tower.mmproj is None:
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [Path(name) for names in self.image for name in names.split(",") if name]
+
+    def check(self, tower: TowerOptions) -> None:
+        """Raises UsageError for pictures without a tower to see them with."""
+        if tower.mmproj is None and (paths := self.paths()):
             raise UsageError(
                 f"--image {paths[0]}: a picture needs the vision tower of the model: give its file with --mmproj"
             )
-        return paths
 
 
-NO_TOWER = TowerOptions(None, 0, 0)
+NO_TOWER = TowerOptions(None, False, 0, 0)
 
 _pictures = section("Pictures")
 
@@ -59,8 +62,10 @@ _TOWER_OPTIONS = (
         "--mmproj",
         type=click.Path(path_type=Path),
         metavar="FILE",
+        default_text="with -hf and --modelscope the one beside the model",
         help="The GGUF file of the vision tower.",
     ),
+    _pictures("no_mmproj", "--no-mmproj", is_flag=True, help="Leave the vision tower beside the model where it is."),
     _tokens_option("image_min_tokens", "--image-min-tokens", "Tokens that a picture takes at least."),
     _tokens_option("image_max_tokens", "--image-max-tokens", "Tokens that a picture takes at most."),
 )

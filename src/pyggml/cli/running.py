@@ -14,7 +14,7 @@ from pyggml.cli.grammar_options import GrammarOptions
 from pyggml.cli.loading import load_model
 from pyggml.cli.logs import shown_logs
 from pyggml.cli.model_options import LoadOptions, ModelOptions
-from pyggml.cli.model_source import locate_model
+from pyggml.cli.model_source import locate_model, locate_tower
 from pyggml.cli.picture_options import PictureOptions, TowerOptions
 from pyggml.cli.prompt_cache import PromptCache
 from pyggml.cli.prompts import read_prompt, read_system_prompt, template_choice
@@ -68,14 +68,17 @@ class Run:
         self._system = read_system_prompt(options.prompt)
         self._template_choice = template_choice(options.interaction)
         self._structure = Structure(options.grammar)
-        self._pictures = options.pictures.paths(options.tower)
+        self._pictures = options.pictures.paths()
+        if options.source.hf_repo is None and options.source.modelscope is None:
+            options.pictures.check(options.tower)
         SamplingOptions(**options.sampling)
 
     def run(self) -> int:
         """Do all of it."""
-        loaded = load_model(
-            locate_model(self._options.source), self._options.load, self._console, self._options.tower, n_sequences=1
-        )
+        path = locate_model(self._options.source)
+        tower = locate_tower(self._options.source, self._options.tower, path, self._console)
+        self._options.pictures.check(tower)
+        loaded = load_model(path, self._options.load, self._console, tower, n_sequences=1)
         model = loaded.model
         self._check_context(model)
         template = self._choose_template(model)
@@ -166,7 +169,7 @@ class Run:
                 return model.choose_chat_template(self._template_choice)
             except ChatTemplateError as error:
                 raise UsageError(str(error)) from error
-        if self._options.tower.mmproj is not None:
+        if model.tower is not None:
             # As llama-mtmd-cli does, which knows no other one; the models' own add a system message.
             return model.choose_chat_template("chatml")
         if model.chat_template is None and interaction.conversation:

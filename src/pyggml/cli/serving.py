@@ -10,7 +10,7 @@ from pyggml.cli.console import Console
 from pyggml.cli.escapes import process_escapes
 from pyggml.cli.loading import load_model
 from pyggml.cli.model_options import LoadOptions, ModelOptions
-from pyggml.cli.model_source import locate_model
+from pyggml.cli.model_source import locate_model, locate_tower
 from pyggml.cli.picture_options import TowerOptions
 from pyggml.cli.prompts import template_choice
 from pyggml.cli.serve_logs import server_log
@@ -69,8 +69,9 @@ def run_server(options: ServeOptions) -> None:
             with told_to_wait(listening, listeners.sockets, _cors(options.listen)):
                 path = locate_model(options.source)
                 n_slots, n_ctx, n_cache = _capacity(options, path)
+                tower = locate_tower(options.source, options.tower, path, console)
                 load = replace(options.load, ctx_size=n_ctx)
-                loaded = load_model(path, load, console, options.tower, n_cache=n_cache, n_sequences=n_slots)
+                loaded = load_model(path, load, console, tower, n_cache=n_cache, n_sequences=n_slots)
                 model = loaded.model
                 server_options = _server_options(options, model, keys, prefix)
             scheduler = Scheduler(model.engine, model.tokenizer, _scheduling(n_slots, options.capacity))

@@ -8,6 +8,7 @@ MAX_PATH_CHARACTERS = 512
 MAX_NAME_BYTES = 200  # a file name has 255; the cache appends suffixes
 
 _SHARD = re.compile(r"(?P<prefix>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf", re.ASCII)
+_TAG = re.compile(r"[-.]([A-Z0-9_]+)$", re.ASCII | re.IGNORECASE)
 _UNSAFE_CHARACTER = re.compile(r'[\x00-\x1f\x7f<>:"\\|?*]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.ASCII | re.IGNORECASE)
 # What else GGUF repositories hold: vision projectors, importance matrices, draft models of several kinds.
@@ -58,6 +59,32 @@ def choose_model(paths: Sequence[str], tag: str) -> str | None:
             if pattern.search(path):
                 return path
     return models[0] if models and not tag else None
+
+
+def choose_tower(paths: Sequence[str], model: str) -> str | None:
+    """Choose the vision tower of a model as llama.cpp's `-hf` does; None if there is none.
+
+    It has mmproj in its path, and lies in the model's folder or above, the nearer the better; among several, the one
+    whose number of bits is nearest to the model's.
+    """
+    folders, n_bits = model.split("/")[:-1], _bits(model)
+    best: tuple[int, int, str] | None = None
+    for path in paths:
+        own = path.split("/")[:-1]
+        if path.endswith(".gguf") and "mmproj" in path and folders[: len(own)] == own:
+            rank = (-len(own), abs(_bits(path) - n_bits))
+            if best is None or rank < best[:2]:
+                best = (*rank, path)
+    return best[2] if best else None
+
+
+def _bits(path: str) -> int:
+    """The first number in the quantization that a name ends with; 0 without one."""
+    shard = _SHARD.fullmatch(path)
+    name = shard["prefix"] if shard else path.removesuffix(".gguf")
+    tag = _TAG.search(name)
+    digits = re.search(r"[0-9]+", tag[1]) if tag else None
+    return int(digits[0]) if digits else 0
 
 
 def all_shards(path: str) -> list[str]:

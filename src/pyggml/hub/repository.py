@@ -12,7 +12,7 @@ import httpx
 
 from pyggml.errors import DownloadError, UsageError
 from pyggml.hub.endpoints import authorization, default_endpoints, parse_url
-from pyggml.hub.names import DEFAULT_TAGS, all_shards, choose_model, is_safe_path
+from pyggml.hub.names import DEFAULT_TAGS, all_shards, choose_model, choose_tower, is_safe_path
 from pyggml.hub.session import Network, Session, UnreachableError
 from pyggml.hub.transfer import Progress, Source, fetch
 
@@ -33,11 +33,22 @@ class _Hub:
     list_files: Callable[[Session, str], dict[str, Source]]
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Which file of a repository: one by its name, the vision tower of a model that is there, or a model by its tag."""
+
+    tag: str
+    file: str | None
+    tower_of: Path | None
+    """The model, as it lies in the cache."""
+
+
 def resolve_huggingface(
     name: str,
     cache: Path,
     *,
     file: str | None = None,
+    tower_of: Path | None = None,
     endpoint: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
@@ -45,9 +56,9 @@ def resolve_huggingface(
 ) -> Path:
     """Have the model `user/repo[:quant]` of Hugging Face in the cache; give its file, of a split one the first.
 
-    `file` names a GGUF file of the repository itself. Otherwise the quant chooses: without one it is Q4_K_M, else
-    Q8_0, else the repository's first model. Raises UsageError for a malformed name, DownloadError for what cannot be
-    had.
+    `file` names a GGUF file of the repository itself; `tower_of` asks for the vision tower of a model that an earlier
+    call gave. Otherwise the quant chooses: without one it is Q4_K_M, else Q8_0, else the repository's first model.
+    Raises UsageError for a malformed name, DownloadError for what cannot be had.
     """
     base = parse_url(endpoint or default_endpoints().huggingface)
     headers = authorization(base, base, token)
@@ -55,15 +66,15 @@ def resolve_huggingface(
     def list_files(session: Session, repository: str) -> dict[str, Source]:
         return _list_huggingface(session, base, repository, headers)
 
-    return _resolve(
-        _Hub(cache / "models" / "huggingface", base, list_files), name, file, progress, network or Network()
-    )
+    hub = _Hub(cache / "models" / "huggingface", base, list_files)
+    return _resolve(hub, name, file, tower_of, progress, network or Network())
 
 
 def resolve_modelscope(
     name: str,
     cache: Path,
     *,
+    tower_of: Path | None = None,
     endpoint: str | None = None,
     progress: Progress | None = None,
     network: Network | None = None,
@@ -74,23 +85,26 @@ def resolve_modelscope(
     def list_files(session: Session, repository: str) -> dict[str, Source]:
         return _list_modelscope(session, base, repository)
 
-    return _resolve(_Hub(cache / "models" / "modelscope", base, list_files), name, None, progress, network or Network())
+    hub = _Hub(cache / "models" / "modelscope", base, list_files)
+    return _resolve(hub, name, None, tower_of, progress, network or Network())
 
 
-def _resolve(hub: _Hub, name: str, file: str | None, progress: Progress | None, network: Network) -> Path:
+def _resolve(
+    hub: _Hub, name: str, file: str | None, tower_of: Path | None, progress: Progress | None, network: Network
+) -> Path:
     repository, _, tag = name.partition(":")
     if not _REPOSITORY.fullmatch(repository) or re.search(r"[:/\\]", tag):
         raise UsageError(f"{name!r} is no model name: it should be user/repo or user/repo:quant, such as a/b:Q4_K_M")
-    folder = hub.folder / repository
+    folder, wanted = hub.folder / repository, _Wanted(tag, file, tower_of)
     where = f"{hub.endpoint.netloc.decode('ascii')}/{repository}"
     if network.offline:
-        return _find_cached(folder, where, tag, file)
+        return _find_cached(folder, where, wanted)
     with Session(network) as session:
         try:
             sources = hub.list_files(session, repository)
         except UnreachableError as error:
-            return _fall_back(error, folder, where, tag, file)
-        chosen = _choose(list(sources), where, tag, file)
+            return _fall_back(error, folder, where, wanted)
+        chosen = _choose(list(sources), where, wanted, folder)
         missing = [shard for shard in chosen if shard not in sources]
         if missing:
             raise DownloadError(f"{where}: the split model lacks {_listed(missing)}: choose another")
@@ -98,37 +112,45 @@ def _resolve(hub: _Hub, name: str, file: str | None, progress: Progress | None, 
     return shards[0]
 
 
-def _fall_back(error: UnreachableError, folder: Path, where: str, tag: str, file: str | None) -> Path:
+def _fall_back(error: UnreachableError, folder: Path, where: str, wanted: _Wanted) -> Path:
     try:
-        path = _find_cached(folder, where, tag, file)
+        path = _find_cached(folder, where, wanted)
     except DownloadError:
         raise error from None
     _logger.warning("%s; using the copy in the cache, %s", error, path)
     return path
 
 
-def _find_cached(folder: Path, where: str, tag: str, file: str | None) -> Path:
+def _find_cached(folder: Path, where: str, wanted: _Wanted) -> Path:
     cached = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf") if path.is_file())
     if not cached:
         raise DownloadError(f"nothing of {where} is in the cache ({folder}): run once without --offline")
-    chosen = _choose(cached, f"the cache of {where}", tag, file)
+    chosen = _choose(cached, f"the cache of {where}", wanted, folder)
     missing = [shard for shard in chosen if shard not in cached]
     if missing:
         raise DownloadError(f"the cache lacks {_listed(missing)} of {where} ({folder}): run once without --offline")
     return folder / chosen[0]
 
 
-def _choose(paths: list[str], where: str, tag: str, file: str | None) -> list[str]:
-    """Choose a file by its name or a model by its tag; give all its shards."""
+def _choose(paths: list[str], where: str, wanted: _Wanted, folder: Path) -> list[str]:
+    """Choose what is wanted; give all its shards."""
+    tag, file = wanted.tag, wanted.file
+    if wanted.tower_of is not None:
+        tower = choose_tower(paths, wanted.tower_of.relative_to(folder).as_posix())
+        if tower is None:
+            raise DownloadError(
+                f"{where} has no vision tower, a file with mmproj in its name, for {wanted.tower_of.name}"
+            )
+        return all_shards(tower)
     chosen = choose_model(paths, tag) if file is None else file if file in paths else None
     if chosen is not None:
         return all_shards(chosen)
     ggufs = [path for path in paths if path.endswith(".gguf")]
     if not ggufs:
         raise DownloadError(f"{where} has no GGUF file: look for a repository of GGUF conversions of this model")
-    wanted = f"of quantization {tag!r}" if tag else f"that is a model, {' or '.join(DEFAULT_TAGS)} or other"
-    wanted = wanted if file is None else f"named {file!r}"
-    raise DownloadError(f"{where} has no GGUF file {wanted}; it has {_listed(ggufs)}")
+    asked = f"of quantization {tag!r}" if tag else f"that is a model, {' or '.join(DEFAULT_TAGS)} or other"
+    asked = asked if file is None else f"named {file!r}"
+    raise DownloadError(f"{where} has no GGUF file {asked}; it has {_listed(ggufs)}")
 
 
 def _listed(paths: list[str]) -> str:

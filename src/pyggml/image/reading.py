@@ -33,8 +33,10 @@ def read_image(data: bytes, name: str) -> Pixels:
         picture = Image.open(io.BytesIO(data), formats=_FORMATS)
         _check_size(picture.size, name)
         return _colours(ImageOps.exif_transpose(picture), name)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name}: the picture is too large: {error}; allowed are {MAX_PIXELS} pixels") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(
+            f"{name}: the picture is too large; allowed are {MAX_PIXELS} pixels: make it smaller"
+        ) from None
     except UnidentifiedImageError:
         raise ImageError(
             f"{name}: this is no picture that can be read; allowed are PNG, JPEG, GIF, BMP, WebP, TIFF and PPM"
