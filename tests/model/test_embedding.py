@@ -89,6 +89,10 @@ def test_giving_up_and_stopping(model: Model) -> None:
     assert model.engine.pool.n_free == 1024 // 64
 
 
+def test_tiny_vectors_stay_finite() -> None:
+    assert np.isfinite(normalized(np.full((1, 3), 1e-44, np.float32), 2)).all()
+
+
 @given(
     vectors=arrays.arrays(np.float32, (2, 5), elements=st.floats(-1e6, 1e6, width=32)),
     kind=st.sampled_from([-1, 0, 1, 2, 3, 17]),

@@ -176,11 +176,6 @@ def test_limits_of_tokens_are_kept(files: tuple[Path, Path]) -> None:
         assert 16 <= model.look([png(0, width, height)])[0].n_tokens <= 20
 
 
-def test_the_model_stays_on_the_cpu(files: tuple[Path, Path]) -> None:
-    with pytest.warns(RuntimeWarning, match="qwen2vl is not on the GPU yet"):
-        pyggml.load(files[0], n_gpu_layers=-1)
-
-
 def test_a_full_context_ends_the_answer_as_positions_by_section_cannot_move(files: tuple[Path, Path]) -> None:
     model = pyggml.load(files[0], mmproj=files[1], n_ctx=256, image_max_tokens=30)
     never_ends = pyggml.SamplingOptions(temperature=0.0, ignore_eos=True)

@@ -122,6 +122,8 @@ def normalized(vectors: Vectors, kind: int) -> Vectors:
         largest = sizes.max(axis=1, initial=0.0)
         scaled = sizes / np.where(largest > 0, largest, 1.0)[:, None]  # so that no power overflows
         norms = largest * (scaled**kind).sum(axis=1) ** (1 / kind)
-    factors = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)
+    factors = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    # Of a vector of denormal numbers the factor would be infinite as a float.
+    factors = np.minimum(factors, np.finfo(np.float32).max).astype(np.float32)
     result: Vectors = vectors * factors[:, None]
     return result
