@@ -4,34 +4,50 @@ from collections.abc import Callable
 from typing import Any
 
 from pyggml_kernels.jit import device
-from pyggml_kernels.matmul.words import BATCH, MIN_SHARING, tokens_from, write_results
+from pyggml_kernels.matmul.words import BATCH, FEW, MIN_WIDE, TWO, tokens_from, write_results
 from pyggml_kernels.simd.rows import Operation
 from pyggml_kernels.simd.vector import TILE_ROWS
 from pyggml_kernels.tiles.operands import Tile
 
+#: Makes a product for a number of tokens.
+MakeProduct = Callable[[int], Operation]
 
-def all_tokens(product: Callable[[int], Operation], one: Operation) -> Operation:
-    """Makes `(a, index, tile, single, results)` from what makes a product for a number of tokens.
 
-    `one` is the product for a token that is left alone, with the same weights as another tile, `single`: kernels that
-    have it anyway need not compile another.
+@device
+def _batch(n_tokens: int, n_left: int) -> int:
+    """How many tokens to take next."""
+    if n_tokens >= MIN_WIDE:
+        return BATCH
+    if n_tokens >= FEW and n_left > TWO:
+        return FEW
+    return min(n_tokens, TWO)
+
+
+def all_tokens(make_wide: MakeProduct, make_packed: MakeProduct) -> Operation:
+    """Makes `(a, index, wide, packed, results)`: for a tile that is written out wide if there are `MIN_WIDE` tokens,
+    and the same tile as it is kept.
+
+    The last batch begins among tokens that are done, where there are too few others: all together are faster than one
+    by one.
     """
-    many, few = product(BATCH), product(MIN_SHARING)
+    many, few, two, one = make_wide(BATCH), make_packed(FEW), make_packed(TWO), make_packed(1)
 
     @device
-    def multiply(a: Any, index: int, tile: Tile, single: Tile, results: int) -> None:
+    def multiply(a: Any, index: int, wide: Tile, packed: Tile, results: int) -> None:
         token, n_tokens = 0, a[4]
         while token < n_tokens:
-            left = n_tokens - token
-            n = BATCH if left >= BATCH else (MIN_SHARING if left >= MIN_SHARING else 1)
-            tokens = tokens_from(a, token)
+            n = _batch(n_tokens, n_tokens - token)
+            first = min(token, n_tokens - n)
+            tokens = tokens_from(a, first)
             if n == BATCH:
-                many(tile, tokens, results, TILE_ROWS * 4)
-            elif n == MIN_SHARING:
-                few(tile, tokens, results, TILE_ROWS * 4)
+                many(wide, tokens, results, TILE_ROWS * 4)
+            elif n == FEW:
+                few(packed, tokens, results, TILE_ROWS * 4)
+            elif n == TWO:
+                two(packed, tokens, results, TILE_ROWS * 4)
             else:
-                one(single, tokens, results, TILE_ROWS * 4)
-            write_results(a, index, token, n, results)
-            token += n
+                one(packed, tokens, results, TILE_ROWS * 4)
+            write_results(a, index, first, n, results)
+            token = first + n
 
     return multiply

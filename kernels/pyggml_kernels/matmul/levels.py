@@ -77,7 +77,7 @@ def _product(group_size: int) -> Kernel:
         layout = TileLayout(8, group_size, integer_scales=False, has_minimum=False)
         return float_product(layout, n_tokens, halves=False)
 
-    return kernel_from(_multiply, f"multiply_blocks_{group_size}", _all_tokens=all_tokens(make, make(1)))
+    return kernel_from(_multiply, f"multiply_blocks_{group_size}", _all_tokens=all_tokens(make, make))
 
 
 #: The kernels by the size of groups.

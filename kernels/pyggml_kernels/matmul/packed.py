@@ -1,11 +1,11 @@
-"""Products with weights in tiles (see `tiles.layout`): one token reads them as they are, more share wider levels."""
+"""Products with weights in tiles (see `tiles.layout`): a few tokens read them as they are, more share wider levels."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from pyggml_kernels.jit import Kernel, device, kernel_from
 from pyggml_kernels.matmul.batches import all_tokens
-from pyggml_kernels.matmul.words import MIN_SHARING, N_COMMON, RESULT_BYTES, tile_range
+from pyggml_kernels.matmul.words import MIN_WIDE, N_COMMON, RESULT_BYTES, tile_range
 from pyggml_kernels.memory import i64
 from pyggml_kernels.simd.levels import PART_COLUMNS, part_bytes
 from pyggml_kernels.simd.rows import Operation
@@ -39,11 +39,11 @@ def _multiply(arguments: int, chunk: int, worker: int) -> None:
     first, last = tile_range(a, chunk)
     for index in range(first, last):
         levels = a[0] + index * a[1]
-        single = Tile(levels, block_bytes, levels + level_bytes, block_bytes, a[3], a[18])
-        tile = Tile(wide, wide_bytes, levels + level_bytes, block_bytes, a[3], a[18])
-        if a[4] >= MIN_SHARING:
+        packed_tile = Tile(levels, block_bytes, levels + level_bytes, block_bytes, a[3], a[18])
+        wide_tile = Tile(wide, wide_bytes, levels + level_bytes, block_bytes, a[3], a[18])
+        if a[4] >= MIN_WIDE:
             _widen(levels, a[3], wide)
-        _all_tokens(a, index, tile, single, results)
+        _all_tokens(a, index, wide_tile, packed_tile, results)
 
 
 def _widening(layout: TileLayout) -> Operation:
@@ -70,7 +70,7 @@ def packed_product(packing: Packing) -> Kernel:
     return kernel_from(
         _multiply,
         f"multiply_{layout.name}",
-        _all_tokens=all_tokens(lambda n_tokens: make(wide, n_tokens), make(layout, 1)),
+        _all_tokens=all_tokens(partial(make, wide), partial(make, layout)),
         _widen=_widening(layout),
         _LAYOUT_BYTES=(layout.level_bytes, layout.block_bytes, wide.level_bytes),
     )

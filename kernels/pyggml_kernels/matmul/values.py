@@ -1,11 +1,12 @@
 """Products with float weights: in tiles of F32, F16 or BF16, or in rows of any `FloatFormat`."""
 
+from functools import partial
 from typing import Any
 
 from pyggml_kernels.calls import call_convert
 from pyggml_kernels.jit import Kernel, device, kernel_from
 from pyggml_kernels.matmul.batches import all_tokens
-from pyggml_kernels.matmul.words import MIN_SHARING, N_COMMON, RESULT_BYTES, tile_range
+from pyggml_kernels.matmul.words import MIN_WIDE, N_COMMON, RESULT_BYTES, tile_range
 from pyggml_kernels.memory import f32, i64
 from pyggml_kernels.simd.rows import Operation, load_floats, load_halves, load_upper_halves
 from pyggml_kernels.simd.vector import TILE_ROWS
@@ -34,10 +35,10 @@ def _multiply(arguments: int, chunk: int, worker: int) -> None:
     floats = results + RESULT_BYTES
     first, last = tile_range(a, chunk)
     for index in range(first, last):
-        tile = Tile(floats, 0, 0, 0, a[3], 0)
-        if a[4] >= MIN_SHARING or _IN_ROWS:
+        wide = Tile(floats, 0, 0, 0, a[3], 0)
+        if a[4] >= MIN_WIDE or _IN_ROWS:
             _make_floats(a, index, floats)
-        _all_tokens(a, index, tile, tile if _IN_ROWS else Tile(a[0] + index * a[1], 0, 0, 0, a[3], 0), results)
+        _all_tokens(a, index, wide, wide if _IN_ROWS else Tile(a[0] + index * a[1], 0, 0, 0, a[3], 0), results)
 
 
 def _widening(load_values: Operation, value_bytes: int) -> Operation:
@@ -73,7 +74,7 @@ def _tile_product(name: str, load_values: Operation, value_bytes: int) -> Kernel
     return kernel_from(
         _multiply,
         f"multiply_{name}",
-        _all_tokens=all_tokens(_floats_product, values_product(load_values, value_bytes, 1)),
+        _all_tokens=all_tokens(_floats_product, partial(values_product, load_values, value_bytes)),
         _make_floats=_widening(load_values, value_bytes),
     )
 
@@ -89,7 +90,7 @@ VALUE_PRODUCTS = {
 ROW_PRODUCT = kernel_from(
     _multiply,
     "multiply_rows",
-    _all_tokens=all_tokens(_floats_product, _floats_product(1)),
+    _all_tokens=all_tokens(_floats_product, _floats_product),
     _make_floats=_decode,
     _IN_ROWS=True,
 )

@@ -30,8 +30,10 @@ from pyggml_kernels.tiles.operands import Tokens
 N_COMMON = 18
 #: Tokens that a tile is multiplied with at once: with their sums they fill the registers.
 BATCH = 6
-#: Tokens from which on they are multiplied together, with weights that are written out wide.
-MIN_SHARING = BATCH // 2
+#: Tokens that weights are decoded for at once, in registers.
+FEW, TWO = 4, 2
+#: Tokens from which on it pays to write the weights of a tile out wide first.
+MIN_WIDE = 10
 #: Bytes of the results of a tile and so many tokens, at the beginning of a worker's scratch.
 RESULT_BYTES = BATCH * TILE_ROWS * 4
 
