@@ -197,7 +197,7 @@ def sum_doubles_into_float(terms: Float64Array) -> np.float32:
         done += 1
         if not math.isfinite(total):
             return np.float32(total)
-        exponent = max(math.frexp(total)[1], _SMALLEST_EXPONENT)
+        exponent = max(math.frexp(total)[1], _SMALLEST_EXPONENT) if total else _SMALLEST_EXPONENT
         top = math.ldexp(1.0, exponent)
         chunk = terms[done : done + max(256, 2 * done)]
         rounder = math.ldexp(0.75, exponent)  # rounds what is added to a double's last place in this binade
