@@ -38,6 +38,19 @@ def call_split(typing_context: Any, address: Any, source: Any, n_blocks: Any, sc
 
 
 @intrinsic
+def call_transfer(typing_context: Any, address: Any, file: Any, data: Any, n_bytes: Any) -> Any:
+    """The C library's `read(file, data, n_bytes)`, or `write`: the bytes that were read or written, or -1."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        small = ir.IntType(32)
+        function = ir.FunctionType(small, [small, _INTEGER, _INTEGER])
+        file = builder.trunc(arguments[1], small)
+        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), [file, *arguments[2:]])
+
+    return types.int32(*[types.int64] * 4), generate
+
+
+@intrinsic
 def call_convert(typing_context: Any, address: Any, source: Any, n: Any, out: Any) -> Any:
     """Convert numbers: `load(source, n, out)` of a `FloatFormat`, `store(source, n, out)` of a `NumberFormat`."""
     return types.void(*[types.int64] * 4), _generate_call

@@ -183,6 +183,10 @@ class Kernel:
                 error_model="numpy",
             )(self.function)
 
+    def prepare(self) -> None:
+        """Have it compiled, or loaded, now: where several threads will call it first."""
+        _ = self._compiled
+
     @property
     def address(self) -> int:
         """The address of the machine code."""

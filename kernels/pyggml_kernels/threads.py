@@ -1,11 +1,21 @@
 """The pool of workers that run plans. Idle workers sleep."""
 
+import ctypes
 import os
+import signal
+import sys
 import threading
-from queue import SimpleQueue
+from collections import deque
 from weakref import finalize
 
-from pyggml_kernels.plan import Plan, run_plan
+import numpy as np
+import numpy.typing as npt
+
+from pyggml_kernels.plan import LINE_WORDS, N_JOBS, N_MAILBOXES, PIPE, THROUGH, WRITE, Plan, run_jobs, run_together
+
+_Words = npt.NDArray[np.int64]
+#: Plans that workers may still be at, each with the number of its last job.
+_Recent = deque[tuple[int, Plan]]
 
 
 def available_cores() -> int:
@@ -15,20 +25,31 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-_Inbox = SimpleQueue["tuple[Plan, int] | None"]
+def _address(name: str) -> int:
+    """Of a function of the C library, whose pipes are those of `os`."""
+    on_windows = sys.platform == "win32"
+    library = ctypes.CDLL("ucrtbase" if on_windows else None)
+    return ctypes.cast(library["_" + name if on_windows else name], ctypes.c_void_p).value or 0
 
 
-def _work(inbox: _Inbox, worker: int) -> None:
-    """Run each plan that arrives until None does. Holding the plan keeps its table alive while it is walked."""
-    while (job := inbox.get()) is not None:
-        plan, step = job
-        run_plan(plan.table, plan.n_operations, step, worker)
-        del plan, job
+def _leave_signals_to_others() -> None:
+    """Let no signal wake this thread; those that tell of its own faults stay."""
+    if sys.platform != "win32":
+        faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
 
 
-def _stop(inboxes: list[_Inbox]) -> None:
-    for inbox in inboxes:
-        inbox.put(None)
+def _work(pipe: int, mailbox: _Words, worker: int, recent: _Recent) -> None:
+    """Run jobs until the pipe's other end is closed. `recent` is held: what it keeps alive may still be walked."""
+    _leave_signals_to_others()
+    run_jobs(_address("read"), pipe, mailbox.ctypes.data, worker)
+    os.close(pipe)
+    del recent
+
+
+def _close(pipes: list[int]) -> None:
+    for pipe in pipes:
+        os.close(pipe)
 
 
 class WorkerPool:
@@ -38,30 +59,39 @@ class WorkerPool:
         if n_workers < 1:
             raise ValueError(f"{n_workers} workers: at least one is needed")
         self.n_workers = n_workers
-        self._running: Plan | None = None
-        self._inboxes: list[_Inbox] = [SimpleQueue() for _ in range(n_workers - 1)]
-        for number, inbox in enumerate(self._inboxes, start=1):
-            threading.Thread(target=_work, args=(inbox, number), name=f"pyggml-worker-{number}", daemon=True).start()
-        self._close = finalize(self, _stop, self._inboxes)
+        # A line more than there are workers, to begin at a cache line.
+        memory = np.zeros((n_workers + 1) * LINE_WORDS, np.int64)
+        skipped = -memory.ctypes.data % (LINE_WORDS * 8) // 8
+        self._lines = memory[skipped : skipped + n_workers * LINE_WORDS].reshape(n_workers, LINE_WORDS)
+        self._lines[0, [WRITE, N_MAILBOXES]] = _address("write"), n_workers - 1
+        self._recent: _Recent = deque()
+        self._process = os.getpid()
+        if n_workers > 1:
+            run_jobs.prepare()
+        self._close = finalize(self, _close, [self._start(number) for number in range(1, n_workers)])
+
+    def _start(self, worker: int) -> int:
+        """Start a worker's thread; gives the end of its pipe where jobs are put in."""
+        mailbox = self._lines[worker]
+        pipe, mailbox[PIPE] = os.pipe()
+        arguments = (pipe, mailbox, worker, self._recent)
+        threading.Thread(target=_work, args=arguments, name=f"pyggml-worker-{worker}", daemon=True).start()
+        return int(mailbox[PIPE])
 
     def run(self, plan: Plan) -> None:
         """Run a plan once and return when its last operation is over. One caller at a time."""
-        self.settle()
-        self._running = plan
-        plan.n_steps += 1
-        for inbox in self._inboxes:
-            inbox.put((plan, plan.n_steps - 1))
-        self.settle()
+        if os.getpid() != self._process:
+            # A fork has the pipes, but none of the threads, and must not wake those of its parent.
+            self._lines[0, N_MAILBOXES] = 0
+        self.forget()
+        if self._lines[0, N_MAILBOXES]:
+            self._recent.append((int(self._lines[0, N_JOBS]) + 1, plan))
+        run_together(plan.job.ctypes.data, self._lines.ctypes.data)
 
-    def settle(self) -> None:
-        """Bring the last step to its end.
-
-        Ctrl-C can end `run` at any point, while the others work on. Until this is called, as `run` does first, what the
-        step reads must not change. A step that is over has no chunks left: running it again does nothing.
-        """
-        if self._running is not None:
-            run_plan(self._running.table, self._running.n_operations, self._running.n_steps - 1, 0)
-            self._running = None
+    def forget(self) -> None:
+        """Let go of the plans that all workers are through with."""
+        while self._recent and self._recent[0][0] <= self._lines[1:, THROUGH].min():
+            self._recent.popleft()
 
     def close(self) -> None:
         """Let the threads end; the pool cannot be used afterwards."""

@@ -22,7 +22,6 @@ from pyggml.engine import (
     PlacedPictures,
     Session,
     cache_shape,
-    gpu_needs,
     picture_prompt,
     with_markers,
 )
@@ -30,7 +29,7 @@ from pyggml.errors import ContextError, DeviceMemoryError, UsageError
 from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of, load_weights
-from pyggml.placement import Placement, place
+from pyggml.placement import Needs, Placement, place
 from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml.tower import Tower, image_bytes
@@ -298,10 +297,17 @@ def load(
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
     known = Formats.of(formats).for_file(file).by_number
     n_cache, cache_formats = max(n_ctx, n_cache or n_ctx * n_sequences), (cache_type_k, cache_type_v)
+
+    def needs() -> Needs:
+        # Imported here, as it needs the sizes of the CUDA package, and is asked for where there is a GPU.
+        from pyggml.engine.needs import gpu_needs
+
+        return gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch)
+
     placement = place(
         n_gpu_layers,
         config.n_layers,
-        needs=lambda: gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch),
+        needs=needs,
         unfit=f"{config.architecture.name} is for the CPU" if config.architecture.has_sections else None,
         formats=known,
         n_threads=n_threads,

@@ -10,7 +10,6 @@ from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.protocol import Backend, Executor
 from pyggml.backend.split import LayerSplit
 from pyggml.errors import ModelError, UsageError
-from pyggml_cuda import driver
 from pyggml_kernels.formats import FORMATS, Format
 
 #: What `n_gpu_layers` says besides a number: as many layers as fit, or all of them.
@@ -159,7 +158,7 @@ def _on_cpu(reason: str, *, is_expected: bool = False) -> _Choice:
 
 def gpu_unavailable() -> str | None:
     """Why no GPU can be used; None if one can."""
-    if not driver.is_installed():
+    if not importlib.import_module("pyggml_cuda.driver").is_installed():
         return "there is no CUDA driver on this machine; NVIDIA's is needed for its GPUs"
     try:
         device = importlib.import_module("pyggml_cuda.device")

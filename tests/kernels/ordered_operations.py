@@ -1,16 +1,15 @@
 """Operations that notice when they run out of order, and Ctrl-C at the worst time."""
 
-import threading
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import i64
-from pyggml_kernels.plan import Operation, Plan, run_plan
+from pyggml_kernels.plan import Operation, Plan
 
 N_ARGUMENTS = 8
 
@@ -71,12 +70,18 @@ def _words(values: Sequence[Any]) -> npt.NDArray[np.int64]:
     return np.array([each.ctypes.data if isinstance(each, np.ndarray) else each for each in values], np.int64)
 
 
-def interrupt_caller(patch: pytest.MonkeyPatch) -> None:
-    """Have Ctrl-C come right before the caller of a pool begins with a plan that the other workers were given."""
+def repeat_until_ctrl_c(work: Callable[[], object], seconds: float) -> None:
+    """Do some work again and again until, so much later, Ctrl-C ends it."""
 
-    def run_or_interrupt(table: int, n_operations: int, step: int, worker: int) -> None:
-        if threading.current_thread() is threading.main_thread():
-            raise KeyboardInterrupt
-        run_plan(table, n_operations, step, worker)
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
 
-    patch.setattr("pyggml_kernels.threads.run_plan", run_or_interrupt)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            work()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from pyggml_kernels.plan import Plan
 from pyggml_kernels.threads import WorkerPool, available_cores
-from tests.kernels.ordered_operations import OrderedPlan, interrupt_caller
+from tests.kernels.ordered_operations import OrderedPlan, repeat_until_ctrl_c
 
 POOL_SIZES = [1, 2, 4, 7]
 #: Long enough for any machine; a test that waits so long has failed.
@@ -115,6 +116,7 @@ def test_late_workers_may_come_to_a_plan_that_was_dropped(pool: WorkerPool) -> N
     end = time.monotonic() + _PATIENCE
     while any(reference() is not None for reference in references) and time.monotonic() < end:
         time.sleep(0.01)
+        pool.forget()
     assert [reference() for reference in references] == [None] * 500
 
 
@@ -132,30 +134,32 @@ def test_a_plan_keeps_what_its_kernels_read_alive() -> None:
     assert reference() is None
 
 
-def test_a_step_that_ctrl_c_broke_off_is_finished_before_the_next(
-    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The interrupt comes where it does most harm: others may be at work, and the caller has not begun.
-    broken, other = OrderedPlan([4, 1, 9], work=30_000), OrderedPlan([2, 2])
-    pool.run(broken.plan)
-    with monkeypatch.context() as patch:
-        interrupt_caller(patch)
-        with pytest.raises(KeyboardInterrupt):
-            pool.run(broken.plan)
-    pool.run(other.plan)
-    broken.assert_ran(2, pool.n_workers)
-    for _ in range(10):
-        pool.run(broken.plan)
-    broken.assert_ran(12, pool.n_workers)
-    other.assert_ran(1, pool.n_workers)
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an operating system with timers that interrupt")
+def test_ctrl_c_comes_before_a_step_or_after_it(pool: WorkerPool) -> None:
+    ordered = OrderedPlan([4, 1, 9], work=30_000)
+    for delay in range(1, 200):
+        repeat_until_ctrl_c(lambda: pool.run(ordered.plan), 1e-5 * delay)
+        ordered.assert_ran(ordered.plan.n_steps, pool.n_workers)
+    assert ordered.plan.n_steps > 0
 
 
-def test_settling_what_is_over_does_nothing(pool: WorkerPool) -> None:
-    pool.settle()
-    ordered = OrderedPlan([4, 1])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs an operating system that forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_computes_alone_and_leaves_its_parents_workers_alone(pool: WorkerPool) -> None:
+    ordered = OrderedPlan([5, 1, 16], work=3000)
     pool.run(ordered.plan)
-    pool.settle()
-    ordered.assert_ran(1, pool.n_workers)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            pool.run(ordered.plan)
+            ordered.assert_ran(2, 1)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    pool.run(ordered.plan)
+    ordered.assert_ran(2, pool.n_workers)
 
 
 def test_a_closed_pool_ends_its_threads() -> None:

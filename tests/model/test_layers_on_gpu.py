@@ -12,7 +12,8 @@ from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.cpu.cache import CPUCache
 from pyggml.backend.protocol import CacheShape
 from pyggml.backend.split import LayerSplit
-from pyggml.engine import cache_shape, gpu_needs
+from pyggml.engine import cache_shape
+from pyggml.engine.needs import gpu_needs
 from pyggml.errors import DeviceMemoryError, UsageError
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of

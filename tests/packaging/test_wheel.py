@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pyggml_cuda import driver
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -62,6 +64,13 @@ def test_importing_loads_nothing() -> None:
 def test_a_machine_without_a_gpu_never_imports_its_package() -> None:
     loaded = modules_after("import pyggml; pyggml.load(pyggml.demo_model(), n_ctx=256).logits([1])")
     assert not loaded & {"cupy", "pyggml_cuda"}
+
+
+@pytest.mark.skipif(driver.is_installed(), reason="needs a machine without a GPU: one with a driver imports CuPy")
+def test_to_look_for_a_gpu_takes_no_cupy() -> None:
+    loaded = modules_after("import pyggml; pyggml.load(pyggml.demo_model(), n_ctx=256, n_gpu_layers='auto')")
+    assert "pyggml_cuda.driver" in loaded
+    assert "cupy" not in loaded
 
 
 def test_an_unknown_name() -> None:

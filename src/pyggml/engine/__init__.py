@@ -16,7 +16,6 @@ from pyggml.engine.events import (
     TextEvent,
     Timings,
 )
-from pyggml.engine.needs import gpu_needs
 from pyggml.engine.options import GenerationOptions
 from pyggml.engine.picture_prompt import PICTURE_MARKER, picture_prompt, with_markers
 from pyggml.engine.pictures import NO_PICTURES, Picture, PlacedPictures, Prompt, text_tokens
@@ -59,7 +58,6 @@ __all__ = [
     "TokenProbabilities",
     "Vectors",
     "cache_shape",
-    "gpu_needs",
     "normalized",
     "picture_prompt",
     "text_tokens",

@@ -117,7 +117,6 @@ class CPUExecutable:
 
     def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
-        self._pool.settle()
         self._inputs.fill(step)
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         plan, offsets = self._plan(n_rows)
