@@ -127,6 +127,16 @@ def bits_float(typing_context: Any, bits: Any) -> Any:
     return types.float32(types.uint32), generate
 
 
+@intrinsic
+def bits_double(typing_context: Any, bits: Any) -> Any:
+    """The double of 64 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
 @device
 def load_half(data: Any, offset: int) -> Any:
     """The float of the little-endian half at a byte offset of a byte array."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pyggml.sampling import float32_math
@@ -130,6 +130,7 @@ def test_doubles_summed_into_a_float(seed: int, n: int, scale: float, coarse: bo
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(0.0, 1e15), max_size=300))
+@example([2.0**-1022, 6e-29])
 def test_any_doubles_summed_into_a_float(values: list[float]) -> None:
     terms = np.array(values, np.float64)
     assert float32_math.sum_doubles_into_float(terms) == looped_sum(terms)

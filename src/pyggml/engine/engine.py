@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from threading import Lock
 
 import numpy as np
@@ -161,18 +162,17 @@ def _gather(parts: Sequence[Part]) -> Step:
     """The parts as one batch."""
     # A picture's tokens are no row of the embedding table; whichever is looked up for them is replaced.
     tokens = [max(token, 0) for part in parts for token in part.tokens]
-    starts = np.cumsum([0, *[len(part.tokens) for part in parts]])
+    positions = [part.start + i for part in parts for i in range(len(part.tokens))]
+    sequences = [row for row, part in enumerate(parts) for _ in part.tokens]
+    firsts = accumulate((len(part.tokens) for part in parts), initial=0)
+    outputs = [first + output for first, part in zip(firsts, parts, strict=False) for output in part.outputs]
     page_table = np.zeros((len(parts), max(len(part.sequence.pages) for part in parts)), np.int32)
     for row, part in zip(page_table, parts, strict=True):
         row[: len(part.sequence.pages)] = part.sequence.pages
     return Step(
         tokens=np.array(tokens, np.int32),
-        positions=np.concatenate([np.arange(part.start, part.start + len(part.tokens)) for part in parts]).astype(
-            np.int32
-        ),
-        sequences=np.repeat(np.arange(len(parts)), np.diff(starts)).astype(np.int32),
+        positions=np.array(positions, np.int32),
+        sequences=np.array(sequences, np.int32),
         page_table=page_table,
-        outputs=np.array(
-            [start + output for start, part in zip(starts, parts, strict=False) for output in part.outputs], np.int32
-        ),
+        outputs=np.array(outputs, np.int32),
     )

@@ -12,12 +12,13 @@ Float32Array = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Candidates:
     """Token ids (n,) with their logits (n,), in an order that matters: the draw walks along it.
 
     `is_sorted` says that samplers may take the first for the largest. `probabilities` (n,) and `selected`, a position,
-    are set by the sampler that chooses. Arrays are shared between instances and never written to.
+    are set by the sampler that chooses. Nothing is ever changed, and arrays are shared between instances. (Not frozen:
+    every sampler makes one for every token, which would take three times as long.)
     """
 
     ids: npt.NDArray[np.int32]
@@ -54,7 +55,7 @@ class Candidates:
 
     def sorted_by_logit(self) -> "Candidates":
         """Give all candidates in descending order."""
-        return self.first_by_logit(len(self))
+        return self if self.is_sorted else self.first_by_logit(len(self))
 
     def largest_logit(self) -> np.float32:
         """Give the first of sorted candidates, else the maximum."""

@@ -1,6 +1,7 @@
 """The chain of samplers: from logits to a token."""
 
 import secrets
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +42,11 @@ class Sampler:
                 f"logits are {logits.dtype} of shape {logits.shape}; "
                 f"allowed: float32 of shape ({self._n_tokens},), one for each token"
             )
-        if np.isnan(logits.max()):
+        # The first NaN, if there is one, counts as the largest.
+        largest = logits.argmax()
+        if isnan(logits[largest]):
             raise SamplingError(
-                f"logits hold NaN, first for token {int(np.isnan(logits).argmax())}; "
-                "the model's weights or the computation are broken"
+                f"logits hold NaN, first for token {largest}; the model's weights or the computation are broken"
             )
         candidates = Candidates(self._ids, logits)
         with np.errstate(all="ignore"):

@@ -1,10 +1,13 @@
 """The end of a chain: a draw from the probabilities, or the largest logit."""
 
+from ctypes import addressof, c_double, c_int64
+
 import numpy as np
 
+from pyggml.sampling.addresses import address_of
 from pyggml.sampling.candidates import Candidates
-from pyggml.sampling.float32_math import exp
 from pyggml.sampling.random import MersenneTwister
+from pyggml_kernels.choosing import draw
 
 
 def greedy(candidates: Candidates) -> Candidates:
@@ -22,16 +25,15 @@ class Draw:
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Draw once, even from a single candidate; weights are floats, their sums doubles."""
-        uniform = self._random.next_double()
+        uniform, position = c_double(self._random.next_double()), c_int64()
         if len(candidates) == 1:
             return candidates.choose(0, np.ones(1, np.float32))
-        weights = exp(candidates.logits - candidates.largest_logit()).astype(np.float64)
-        cumulative = np.add.accumulate(weights)
-        total = cumulative[-1]
-        reached = cumulative >= total * uniform
-        # Without a finite logit nothing is reached; llama.cpp takes the last candidate then.
-        position = int(reached.argmax()) if reached[-1] else len(candidates) - 1
-        return candidates.choose(position, (weights / total).astype(np.float32))
+        logits = np.ascontiguousarray(candidates.logits)
+        probabilities = np.empty_like(logits)
+        highest = 0 if candidates.is_sorted else int(logits.argmax())
+        results = address_of(probabilities), addressof(position)
+        draw.quick(address_of(logits), len(logits), highest, addressof(uniform), *results)
+        return candidates.choose(position.value, probabilities)
 
     def accept(self, token: int) -> None:
         """Do nothing."""

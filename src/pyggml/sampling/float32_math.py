@@ -13,25 +13,11 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
+from pyggml_kernels.exp2_table import EXP2_POLYNOMIAL, ROOTS, ROOTS_BITS, THIRTY_TWO_OVER_LN2
+
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-
-def _two_to_the_thirty_seconds() -> list[float]:
-    """2^(i/32) for i in 0..31, correctly rounded: five nested integer square roots of 2^i with 64 fractional bits."""
-    roots = []
-    for i in range(32):
-        power = 1 << (i + 32 * 64)
-        for _ in range(5):
-            power = math.isqrt(power)
-        roots.append(power / (1 << 64))
-    return roots
-
-
-_ROOTS = _two_to_the_thirty_seconds()
-_ROOTS_BITS = np.array(_ROOTS).view(np.int64)
-_EXP2_POLYNOMIAL = tuple(map(float.fromhex, ("0x1.c6af84b912394p-5", "0x1.ebfce50fac4f3p-3", "0x1.62e42ff0c52d6p-1")))
-_THIRTY_TWO_OVER_LN2 = float.fromhex("0x1.71547652b82fep+5")
 _LN2 = float.fromhex("0x1.62e42fefa39efp-1")
 _LOG_POLYNOMIAL = tuple(map(float.fromhex, ("-0x1.00ea348b88334p-2", "0x1.5575b0be00b6ap-2", "-0x1.ffffef20a4123p-2")))
 _LOG2_POLYNOMIAL = tuple(
@@ -81,11 +67,11 @@ _SMALLEST_EXPONENT = -125
 def exp(x: Float32Array) -> Float32Array:
     """Give e^x of each element, as `expf` does."""
     # Beyond these ends the result is 0 or infinite either way, and the exponent would leave its field.
-    scaled = np.minimum(np.maximum(x.astype(np.float64), -104.0), 89.0) * _THIRTY_TWO_OVER_LN2
+    scaled = np.minimum(np.maximum(x.astype(np.float64), -104.0), 89.0) * THIRTY_TWO_OVER_LN2
     nearest = np.rint(scaled)
     index = nearest.astype(np.int64)
-    scale = (_ROOTS_BITS[index & 31] + ((index >> 5) << 52)).view(np.float64)
-    c0, c1, c2 = _EXP2_POLYNOMIAL
+    scale = (ROOTS_BITS[index & 31] + ((index >> 5) << 52)).view(np.float64)
+    c0, c1, c2 = EXP2_POLYNOMIAL
     remainder = scaled - nearest
     cubic = c0 / 32**3 * remainder + c1 / 32**2
     result: Float64Array = (cubic * (remainder * remainder) + (c2 / 32 * remainder + 1.0)) * scale
@@ -168,8 +154,8 @@ def _log2_of_normal(x: float) -> float:
 def _exp2(x: float) -> float:
     nearest = round(x * 32.0)
     remainder = x - nearest / 32.0
-    c0, c1, c2 = _EXP2_POLYNOMIAL
-    scale = math.ldexp(_ROOTS[nearest & 31], nearest >> 5)
+    c0, c1, c2 = EXP2_POLYNOMIAL
+    scale = math.ldexp(ROOTS[nearest & 31], nearest >> 5)
     return ((c0 * remainder + c1) * (remainder * remainder) + (c2 * remainder + 1.0)) * scale
 
 
@@ -197,7 +183,7 @@ def sum_doubles_into_float(terms: Float64Array) -> np.float32:
         done += 1
         if not math.isfinite(total):
             return np.float32(total)
-        exponent = max(math.frexp(total)[1], _SMALLEST_EXPONENT)
+        exponent = max(math.frexp(total)[1], _SMALLEST_EXPONENT) if total else _SMALLEST_EXPONENT
         top = math.ldexp(1.0, exponent)
         chunk = terms[done : done + max(256, 2 * done)]
         rounder = math.ldexp(0.75, exponent)  # rounds what is added to a double's last place in this binade

@@ -2,14 +2,15 @@
 
 llama.cpp sorts candidates by `std::sort` and `std::partial_sort`, which are not stable, so among equal logits the order
 depends on their steps. Where the wanted part holds no ties any sort gives the answer; only otherwise the steps are
-repeated here: heap selection (Python's heapq moves its items exactly as libstdc++ does), and introsort with the median
-of three, whose last pass, an insertion sort, is stable.
+repeated here: heap selection, which is compiled, and introsort with the median of three, whose last pass, an insertion
+sort, is stable.
 """
-
-import heapq
 
 import numpy as np
 import numpy.typing as npt
+
+from pyggml.sampling.addresses import address_of
+from pyggml_kernels.choosing import largest
 
 Float32Array = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.intp]
@@ -22,24 +23,17 @@ _INTROSORT_LEAF = 16
 _BLOCKS_PER_WANTED = 4
 
 
-class _Item(float):
-    """A key that remembers where it came from; comparisons see the key alone."""
-
-    __slots__ = ("position",)
-    position: int
-
-
 def partial_sort(keys: Float32Array, n_kept: int, n_wanted: int | None = None) -> Positions:
     """Give the positions of the `n_kept` largest keys in descending order, as llama.cpp's partial sort leaves them.
 
     Only the first `n_wanted` of them are returned (all by default), which spares work on ties behind.
     """
     n_wanted = n_kept if n_wanted is None else min(n_wanted, n_kept)
+    if n_kept <= LARGEST_HEAP_SORT:
+        return _heap_sort(keys, n_kept)[:n_wanted]
     leading = _largest(keys, n_wanted + 1)
     if not _has_ties(keys[leading]):
         return leading[:n_wanted]
-    if n_kept <= LARGEST_HEAP_SORT:
-        return _heap_sort(keys, n_kept)[:n_wanted]
     return _bucket_sort(keys, n_kept, n_wanted)
 
 
@@ -73,25 +67,10 @@ def _has_ties(ordered: Float32Array) -> bool:
 
 def _heap_sort(keys: Float32Array, n_kept: int) -> Positions:
     """`std::partial_sort`: the first keys make a heap, larger ones that follow push out its smallest."""
-    heap = [_item(key, position) for position, key in enumerate(keys[:n_kept].tolist())]
-    heapq.heapify(heap)
-    start, step = n_kept, n_kept
-    while start < len(keys):
-        chunk = keys[start : start + step]
-        for offset in np.flatnonzero(chunk > np.float32(heap[0])).tolist():
-            key = float(chunk[offset])
-            if key > heap[0]:
-                heapq.heapreplace(heap, _item(key, start + offset))
-        start += step
-        step *= 2
-    ascending = [heapq.heappop(heap).position for _ in range(len(heap))]
-    return np.array(ascending[::-1], np.intp)
-
-
-def _item(key: float, position: int) -> _Item:
-    item = _Item(key)
-    item.position = position
-    return item
+    keys = np.ascontiguousarray(keys)
+    positions = np.empty(n_kept, np.intp)
+    largest.quick(address_of(keys), len(keys), n_kept, address_of(positions))
+    return positions
 
 
 def _bucket_sort(keys: Float32Array, n_kept: int, n_wanted: int) -> Positions:

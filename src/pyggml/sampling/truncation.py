@@ -1,11 +1,15 @@
 """Samplers that drop unlikely candidates: top-k, top-p, min-p, locally typical, top-n-sigma."""
 
+from ctypes import addressof, c_float, c_int64
+
 import numpy as np
 import numpy.typing as npt
 
+from pyggml.sampling.addresses import address_of
 from pyggml.sampling.candidates import Candidates, softmax
 from pyggml.sampling.float32_math import log, running_sum, sequential_sum, sum_doubles_into_float
 from pyggml.sampling.ordering import partial_sort, sort
+from pyggml_kernels.choosing import count_nucleus
 
 _LARGEST_SORTED_WHOLE = 1024
 _FIRST_GUESS = 256
@@ -25,9 +29,9 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
 
     Probabilities are summed in single precision from the largest down. Fewer than `min_keep` are never left.
     """
-    probabilities = candidates.softmax()
     if candidates.is_sorted:
-        return candidates.take(slice(_length(np.greater_equal, probabilities, p, min_keep)), is_sorted=True)
+        return candidates.take(slice(_nucleus(candidates.logits, p, min_keep)), is_sorted=True)
+    probabilities = candidates.softmax()
     n_candidates = len(candidates)
     if n_candidates > _LARGEST_SORTED_WHOLE:
         leading = partial_sort(candidates.logits, _FIRST_GUESS)
@@ -39,6 +43,13 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 0) -> Candidates:
     return candidates.take(partial_sort(candidates.logits, n_candidates, length), is_sorted=True)
 
 
+def _nucleus(logits: npt.NDArray[np.float32], p: float, min_keep: int) -> int:
+    """Count the leading logits, which are sorted, until their probabilities sum to p."""
+    logits, bound, length = np.ascontiguousarray(logits), c_float(p), c_int64()
+    count_nucleus.quick(address_of(logits), len(logits), addressof(bound), min_keep, addressof(length))
+    return length.value
+
+
 def _length(compare: np.ufunc, probabilities: npt.NDArray[np.float32], p: float, min_keep: int) -> int:
     """Count the leading probabilities until their sum compares so to p; one more than there are if it never does."""
     index = _first_true(compare(running_sum(probabilities), np.float32(p)), max(min_keep - 1, 0))
@@ -47,7 +58,10 @@ def _length(compare: np.ufunc, probabilities: npt.NDArray[np.float32], p: float,
 
 def _first_true(mask: npt.NDArray[np.bool_], start: int) -> int | None:
     tail = mask[start:]
-    return start + int(tail.argmax()) if tail.any() else None
+    if not len(tail):
+        return None
+    index = int(tail.argmax())
+    return start + index if tail[index] else None
 
 
 def min_p_margin(p: float) -> np.float32:
