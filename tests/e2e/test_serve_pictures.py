@@ -211,8 +211,8 @@ def test_what_comes_of_a_call_may_be_a_picture(server: Served) -> None:
     call = {"type": "function_call", "call_id": "1", "name": "look", "arguments": "{}"}
 
     def n_tokens(*output: dict[str, Any]) -> int:
-        items = [{"role": "user", "content": "the"}, call]
-        items.append({"type": "function_call_output", "call_id": "1", "output": input_parts(*output)})
+        result = {"type": "function_call_output", "call_id": "1", "output": input_parts(*output)}
+        items = [{"role": "user", "content": "the"}, call, result]
         return int(server.post("/v1/responses/input_tokens", input=items).json()["input_tokens"])
 
     assert n_tokens(text("the"), image_url(png(1))) > n_tokens(text("the"))

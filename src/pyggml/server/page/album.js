@@ -3,7 +3,7 @@
 
 import { Problem } from "./problem.js";
 
-/** Files by the ids of their pictures: those of this visit, and those in the store. */
+/** Files (Blobs) by the ids of their pictures: those of this visit, and those in the store. */
 export class Album {
   #store;
   #files = new Map();
@@ -12,25 +12,29 @@ export class Album {
     this.#store = store;
   }
 
-  /** Has a picture's file for as long as the page is open, and keeps it; throws what the store throws. */
-  async add(id, file) {
+  /** Has a picture's file for as long as the page is open. */
+  add(id, file) {
     this.#files.set(id, file);
-    await this.#store.putPicture(id, file);
+  }
+
+  /** Keeps a picture's file also after that, as far as there is one; throws what the browser does. */
+  async keep(id) {
+    if (this.#files.has(id)) await this.#store.putPicture(id, this.#files.get(id));
   }
 
   /** A picture's file; undefined if the browser did not keep it. */
   async get(id) {
-    return this.#files.get(id) ?? (await this.#store.picture(id));
+    return this.#files.get(id) ?? this.#store.picture(id).catch(() => undefined);
   }
 
   /** A picture's file, which is needed; throws a Problem if there is none. */
   async need({ id, name }) {
     const file = await this.get(id);
     if (file) return file;
-    throw new Problem(`This browser no longer has the picture “${name}”. Edit the message: remove it, or attach it anew.`);
+    throw new Problem(`The picture “${name}” is not in this browser. Edit the message: remove it, or attach it again.`);
   }
 
-  /** Forgets these pictures' files. */
+  /** Forgets the files of pictures. */
   async remove(ids) {
     for (const id of ids) this.#files.delete(id);
     await this.#store.removePictures(ids);

@@ -3,14 +3,15 @@
 import { element } from "./dom.js";
 import { icon } from "./icons.js";
 import { notify } from "./notice.js";
-import { TYPES, pictureOf, showFile } from "./pictures.js";
+import { pictureItem } from "./picture_view.js";
+import { TYPES, pictureOf } from "./pictures.js";
 import { describe } from "./problem.js";
 import { announce } from "./status.js";
 
 /** Shows pictures in `list`, and takes those that are pasted into `area` or dropped on it; `field` is the text's. */
 export class Attachments {
-  /** {picture, file} of each; the file is undefined where the browser did not keep it. */
-  given = [];
+  /** As messages have them; their files are in the album of the chat. */
+  pictures = [];
   #chat;
   #list;
   #field;
@@ -33,7 +34,7 @@ export class Attachments {
     const about = { type: "file", accept: TYPES.join(","), multiple: true, hidden: true };
     const input = element("input", { ...about, "aria-label": "Pictures to attach" });
     input.addEventListener("change", async () => {
-      await this.take([...input.files]);
+      await this.#take([...input.files]);
       // So that the same file can be chosen again.
       input.value = "";
     });
@@ -46,28 +47,30 @@ export class Attachments {
     return [button, input];
   }
 
-  /** Show these in place of those that are there. */
-  show(given) {
-    this.given = given;
-    this.#list.hidden = !given.length;
-    this.#list.replaceChildren(...given.map((each) => this.#item(each)));
+  /** Show these pictures in place of those that are there. */
+  show(pictures) {
+    this.pictures = pictures;
+    this.#list.hidden = !pictures.length;
+    this.#list.replaceChildren(...pictures.map((picture) => this.#item(picture)));
   }
 
   /** Add the pictures among files, and say why the others are not taken. */
-  async take(files) {
+  async #take(files) {
     const added = [];
     const problems = [];
-    for (const file of files) {
+    for (const given of files) {
       try {
-        added.push(await pictureOf(file));
+        const { picture, file } = await pictureOf(given);
+        this.#chat.album.add(picture.id, file);
+        added.push(picture);
       } catch (error) {
         problems.push(describe(error));
       }
     }
     notify(problems.join(" "));
     if (!added.length) return;
-    this.show([...this.given, ...added]);
-    announce(`Attached: ${added.map(({ picture }) => picture.name).join(", ")}.`);
+    this.show([...this.pictures, ...added]);
+    announce(`Attached: ${added.map(({ name }) => name).join(", ")}.`);
     this.#field.focus();
   }
 
@@ -75,29 +78,21 @@ export class Attachments {
     if (!hasFiles(data)) return;
     event.preventDefault();
     event.stopPropagation();
-    if (this.#chat.seesPictures) this.take([...data.files]);
+    if (this.#chat.seesPictures) this.#take([...data.files]);
     else notify("The model that this server has does not see pictures.");
   }
 
-  #item(each) {
-    const { id, name } = each.picture;
-    const image = element("img", { alt: name });
-    const remove = { type: "button", class: "icon", "aria-label": `Remove “${name}”`, title: "Remove" };
-    const item = element(
-      "li",
-      { "data-id": id },
-      image,
-      element("button", { ...remove, onclick: () => this.#remove(each) }, icon("close")),
-    );
-    if (each.file) showFile(image, each.file);
-    return item;
+  #item(picture) {
+    const label = { "aria-label": `Remove “${picture.name}”`, title: "Remove" };
+    const about = { type: "button", class: "icon", ...label, onclick: () => this.#remove(picture) };
+    return pictureItem(picture, this.#chat.album, element("button", about, icon("close")));
   }
 
-  #remove(each) {
-    const place = this.given.indexOf(each);
-    this.show(this.given.filter((other) => other !== each));
-    announce(`Removed: ${each.picture.name}.`);
-    (this.#list.querySelectorAll("button")[Math.min(place, this.given.length - 1)] ?? this.#field).focus();
+  #remove(picture) {
+    const place = this.pictures.indexOf(picture);
+    this.show(this.pictures.filter((other) => other !== picture));
+    announce(`Removed: ${picture.name}.`);
+    (this.#list.querySelectorAll("button")[Math.min(place, this.pictures.length - 1)] ?? this.#field).focus();
   }
 }
 

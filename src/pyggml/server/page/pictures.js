@@ -8,49 +8,47 @@ import { Problem } from "./problem.js";
 /** The types that both the server and browsers can read. */
 export const TYPES = ["image/png", "image/jpeg", "image/gif", "image/bmp", "image/webp"];
 const TYPE_NAMES = "PNG, JPEG, GIF, BMP and WebP";
+const MIB = 2 ** 20;
 const MAX_MIB = 10;
 /** What the server reads. */
 const MAX_PIXELS = 80_000_000;
 
 /** A file that the user gave -> {picture, file}; throws a Problem that says why it is not taken. */
-export async function pictureOf(file) {
-  const name = file.name || "picture";
-  if (!TYPES.includes(file.type)) throw new Problem(`“${name}” is not attached: pictures can be ${TYPE_NAMES}.`);
-  if (file.size > MAX_MIB * 2 ** 20) {
-    const mib = (file.size / 2 ** 20).toFixed(1);
-    throw new Problem(`“${name}” is not attached: it has ${mib} MiB, and a picture may have ${MAX_MIB}.`);
+export async function pictureOf(given) {
+  const name = given.name || "picture";
+  const refuse = (reason) => new Problem(`“${name}” is not attached: ${reason}.`);
+  if (!TYPES.includes(given.type)) throw refuse(`pictures can be ${TYPE_NAMES}`);
+  if (given.size > MAX_MIB * MIB) {
+    throw refuse(`it has ${(given.size / MIB).toFixed(1)} MiB, and a picture may have ${MAX_MIB}`);
   }
-  const { width, height } = await sizeOf(file, name);
+  const file = await copyOf(given);
+  const image = new Image();
+  if (!file || !(await showFile(image, file))) throw refuse("it is damaged, or not a picture");
+  const { naturalWidth: width, naturalHeight: height } = image;
   if (width * height > MAX_PIXELS) {
-    const most = MAX_PIXELS / 1e6;
-    throw new Problem(
-      `“${name}” is not attached: it has ${width} × ${height} pixels, and a picture may have ${most} million in all.`,
-    );
+    throw refuse(`it has ${width} x ${height} pixels, and a picture may have ${MAX_PIXELS / 1e6} million in all`);
   }
   return { picture: { id: newId(), name, width, height }, file };
 }
 
-/** An element that shows a file, if it is there, where a picture is to be seen. */
+/** Lets an image element show a file; whether it is a picture. */
 export async function showFile(image, file) {
   const address = URL.createObjectURL(file);
+  const isShown = new Promise((resolve) => {
+    image.onload = () => resolve(true);
+    image.onerror = () => resolve(false);
+  });
   image.src = address;
-  try {
-    await new Promise((resolve, reject) => {
-      image.onload = resolve;
-      image.onerror = reject;
-    });
-  } finally {
-    URL.revokeObjectURL(address);
-  }
+  await isShown;
+  URL.revokeObjectURL(address);
+  return isShown;
 }
 
-/** A picture's width and height in pixels. Only its head is decoded for that. */
-async function sizeOf(file, name) {
-  const image = new Image();
+/** The same in memory, as what is on the disk may change or go; undefined if it cannot be read. */
+async function copyOf(file) {
   try {
-    await showFile(image, file);
+    return new Blob([await file.arrayBuffer()], { type: file.type });
   } catch {
-    throw new Problem(`“${name}” is not attached: it is damaged, or not a picture.`);
+    return undefined;
   }
-  return { width: image.naturalWidth, height: image.naturalHeight };
 }
