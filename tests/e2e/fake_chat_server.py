@@ -36,6 +36,7 @@ class FakeChat:
     is_cut: bool = False
     """The stream ends after the pieces, without its end."""
     finish_reason: str = "stop"
+    sees_pictures: bool = False
     requests: list[dict[str, Any]] = field(default_factory=list)
     left: Event = field(default_factory=Event)
     """A client left before the end of an answer."""
@@ -85,7 +86,8 @@ def _create_app(chat: FakeChat, keys: tuple[str, ...]) -> FastAPI:
     @app.get("/props")
     async def props() -> dict[str, Any]:
         params = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "seed": 4294967295, "n_predict": -1}
-        return {"default_generation_settings": {"n_ctx": 4096, "params": params}}
+        settings = {"n_ctx": 4096, "params": params}
+        return {"default_generation_settings": settings, "modalities": {"vision": chat.sees_pictures}}
 
     @app.post("/v1/chat/completions", response_model=None)
     async def complete(request: Request) -> Response:

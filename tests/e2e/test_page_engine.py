@@ -3,13 +3,17 @@
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pyggml.server.service import ServerOptions
+from pyggml_reference.random_model import RandomModel, random_model
+from pyggml_reference.random_tower import RandomTower, random_tower
 from tests.e2e.browsing import expect_that
 from tests.e2e.page_driver import ChatPage, opened
+from tests.e2e.page_pictures import GivenFile, choose, picture
 from tests.e2e.serving import Served, served
 
 if TYPE_CHECKING:
@@ -94,6 +98,23 @@ def test_a_prompt_that_is_too_long(page: ChatPage) -> None:
     page.page.keyboard.press("Enter")
     page.await_answer()
     expect_that(page.texts.last).to_contain_text("37 + 48")
+
+
+def test_a_question_about_a_picture(browser: "Browser", tmp_path: Path) -> None:
+    random_model(tmp_path / "text.gguf", RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3))
+    random_tower(tmp_path / "mmproj.gguf", RandomTower())
+    with (
+        served(path=tmp_path / "text.gguf", mmproj=tmp_path / "mmproj.gguf") as seeing,
+        opened(browser, f"{seeing.url}/") as page,
+    ):
+        configure(page, Temperature="0", Longest_answer="8")
+        choose(page, picture("fox.png", 90, 60))
+        page.ask("the")
+        expect_that(page.messages.last.locator(".note")).to_contain_text("tokens/s")
+        choose(page, GivenFile("half.png", picture("half.png", 90, 60).data[:3000]))
+        page.field.fill("the")
+        page.field.press("Enter")
+        expect_that(page.page.locator("#pending")).to_contain_text("messages[2].content[0]: the picture is damaged")
 
 
 def test_the_log_has_no_lines_for_the_pages_files(page: ChatPage, caplog: pytest.LogCaptureFixture) -> None:

@@ -192,7 +192,7 @@ def test_errors(client: openai.OpenAI, server: Served) -> None:
         )
     with pytest.raises(openai.BadRequestError, match="previous_response_id"):
         client.responses.create(model=MODEL, input="a", previous_response_id="resp_1")
-    with pytest.raises(openai.BadRequestError, match="takes text alone"):
+    with pytest.raises(openai.BadRequestError, match="started without --mmproj"):
         client.responses.create(
             model=MODEL,
             input=[{"role": "user", "content": [{"type": "input_image", "image_url": "data:,", "detail": "auto"}]}],

@@ -61,6 +61,25 @@ def chat(server: Served, *parts: dict[str, Any]) -> dict[str, Any]:
     return dict(answer.json())
 
 
+def input_parts(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same as /v1/responses has it."""
+    return [
+        {"type": "input_image", "detail": "auto", "image_url": part["image_url"]["url"]}
+        if part["type"] == "image_url"
+        else {"type": "input_text", "text": part["text"]}
+        for part in parts
+    ]
+
+
+def respond(server: Served, *parts: dict[str, Any]) -> tuple[str, int]:
+    """What /v1/responses answers, and how many tokens it was asked."""
+    items = [{"role": "user", "content": input_parts(*parts)}]
+    answer = server.post("/v1/responses", input=items, max_output_tokens=12, temperature=0).json()
+    counted = server.post("/v1/responses/input_tokens", input=items).json()["input_tokens"]
+    assert answer["usage"]["input_tokens"] == counted
+    return answer["output"][0]["content"][0]["text"], counted
+
+
 def test_all_apis_show_the_model_the_same(server: Served) -> None:
     parts = [text("the"), image_url(png(1)), text("and"), image_url(png(2)), text("hello")]
     expected = chat(server, *parts)
@@ -77,6 +96,7 @@ def test_all_apis_show_the_model_the_same(server: Served) -> None:
     answer = server.post("/v1/messages", messages=messages, **LENGTH).json()
     assert (answer["content"][0]["text"], answer["usage"]["input_tokens"]) == (words, 1)
     assert server.post("/v1/messages/count_tokens", messages=messages).json() == {"input_tokens": n_prompt}
+    assert respond(server, *parts) == (words, n_prompt)
     prompt = {
         "prompt_string": "<|im_start|>user\nthe<__media__>and<__media__>hello<|im_end|>\n<|im_start|>assistant\n",
         "multimodal_data": [in_base64(png(1)), in_base64(png(2))],
@@ -163,6 +183,39 @@ def test_a_block_has_to_say_where_its_picture_is(server: Served, source: Any, me
     answer = server.post("/v1/messages", messages=messages, max_tokens=1)
     assert answer.status_code == 400
     assert message in answer.text
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"role": "user", "content": [{"type": "input_image"}]}, "input[0].content[0].image_url: missing"),
+        (
+            {"role": "user", "content": [*input_parts(image_url(b"hello")), {"type": "input_file"}]},
+            "input[0].content[1] is of type 'input_file': only text is taken",
+        ),
+        (
+            {"role": "assistant", "content": input_parts(image_url(png(1)))},
+            "input[0].content[0] is of type 'input_image': only text is taken",
+        ),
+        ({"role": "user", "content": input_parts(image_url(b"hello"))}, "this is no picture that can be read"),
+    ],
+)
+def test_an_item_that_cannot_be_shown(server: Served, item: dict[str, Any], message: str) -> None:
+    for path in ("/v1/responses", "/v1/responses/input_tokens"):
+        answer = server.post(path, input=[item])
+        assert answer.status_code == 400
+        assert message in answer.json()["error"]["message"]
+
+
+def test_what_comes_of_a_call_may_be_a_picture(server: Served) -> None:
+    call = {"type": "function_call", "call_id": "1", "name": "look", "arguments": "{}"}
+
+    def n_tokens(*output: dict[str, Any]) -> int:
+        result = {"type": "function_call_output", "call_id": "1", "output": input_parts(*output)}
+        items = [{"role": "user", "content": "the"}, call, result]
+        return int(server.post("/v1/responses/input_tokens", input=items).json()["input_tokens"])
+
+    assert n_tokens(text("the"), image_url(png(1))) > n_tokens(text("the"))
 
 
 def test_without_a_tower_pictures_are_refused(tmp_path: Path) -> None:

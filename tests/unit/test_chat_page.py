@@ -70,6 +70,7 @@ def test_nothing_comes_from_elsewhere(path: Path) -> None:
 def test_the_policy_leaves_no_way_out() -> None:
     assert "unsafe" not in CONTENT_SECURITY_POLICY
     assert "default-src 'none'" in CONTENT_SECURITY_POLICY
+    assert "img-src 'self' blob:;" in CONTENT_SECURITY_POLICY
     assert "trusted-types 'none'" in CONTENT_SECURITY_POLICY
 
 

@@ -204,5 +204,6 @@ async def count_tokens(
     body: ResponsesRequest, client: Request, service: Annotated[Service, Depends(service_of)]
 ) -> dict[str, Any]:
     """Tell how many tokens a conversation has."""
-    prompt = await read_prompt(client, lambda: chat_tokens(body.to_chat(), service))
+    chat = body.to_chat()
+    prompt = await read_prompt(client, lambda: chat_tokens(chat, service), is_slow=chat.has_pictures)
     return {"object": "response.input_tokens", "input_tokens": len(prompt.tokens)}

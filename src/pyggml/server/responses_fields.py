@@ -20,12 +20,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class TextPart(_Part):
-    """A part of a message's content."""
+class ContentPart(_Part):
+    """A part of a message's content, or of what came of a call."""
 
     type: str
     text: str | None = None
     refusal: str | None = None
+    image_url: str | None = None
 
 
 class MessageItem(_Part):
@@ -33,7 +34,7 @@ class MessageItem(_Part):
 
     type: Literal["message"] = "message"
     role: str = Field(min_length=1)
-    content: str | list[TextPart]
+    content: str | list[ContentPart]
 
 
 class CallItem(_Part):
@@ -50,7 +51,7 @@ class ResultItem(_Part):
 
     type: Literal["function_call_output"]
     call_id: str
-    output: str | list[TextPart]
+    output: str | list[ContentPart]
 
 
 class ReasoningItem(_Part):
@@ -163,33 +164,54 @@ class ResponsesRequest(GenerationFields):
 
 def _add(messages: list[dict[str, Any]], item: Item, place: str) -> None:
     """Add an item to the conversation; texts and calls of the model that follow each other are one message."""
-    if isinstance(item, MessageItem):
+    if isinstance(item, MessageItem) and item.role == "assistant":
         text = _text(item.content, f"{place}.content")
-        if item.role == "assistant" and messages and messages[-1]["role"] == "assistant":
+        if messages and messages[-1]["role"] == "assistant":
             messages[-1]["content"] += text
         else:
-            messages.append({"role": item.role, "content": text})
+            messages.append({"role": "assistant", "content": text})
+    elif isinstance(item, MessageItem):
+        messages.append({"role": item.role, "content": _content(item.content, f"{place}.content")})
     elif isinstance(item, CallItem):
         if not messages or messages[-1]["role"] != "assistant":
             messages.append({"role": "assistant", "content": ""})
         function = {"name": item.name, "arguments": item.arguments}
         messages[-1].setdefault("tool_calls", []).append({"id": item.call_id, "function": function})
     elif isinstance(item, ResultItem):
-        content = _text(item.output, f"{place}.output")
+        content = _content(item.output, f"{place}.output")
         messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
 
 
-def _text(content: str | list[TextPart], place: str) -> str:
+def _content(content: str | list[ContentPart], place: str) -> str | list[dict[str, Any]]:
+    """A content as /v1/chat/completions has it; text alone stays one string, which every template takes."""
+    if isinstance(content, str) or all(part.type != "input_image" for part in content):
+        return _text(content, place)
+    return [
+        {"type": "image_url", "image_url": {"url": _picture(part, f"{place}[{index}]")}}
+        if part.type == "input_image"
+        else {"type": "text", "text": _words(part, f"{place}[{index}]")}
+        for index, part in enumerate(content)
+    ]
+
+
+def _text(content: str | list[ContentPart], place: str) -> str:
     """A content that has to be text."""
     if isinstance(content, str):
         return content
-    texts = []
-    for index, part in enumerate(content):
-        text = part.refusal if part.type == "refusal" else part.text if part.type in _TEXTS else None
-        if text is None:
-            raise UsageError(f"{place}[{index}] is of type {part.type!r}: this model takes text alone")
-        texts.append(text)
-    return "\n".join(texts)
+    return "\n".join(_words(part, f"{place}[{index}]") for index, part in enumerate(content))
+
+
+def _words(part: ContentPart, place: str) -> str:
+    text = part.refusal if part.type == "refusal" else part.text if part.type in _TEXTS else None
+    if text is None:
+        raise UsageError(f"{place} is of type {part.type!r}: only text is taken, and input_image outside answers")
+    return text
+
+
+def _picture(part: ContentPart, place: str) -> str:
+    if part.image_url is None:
+        raise UsageError(f"{place}.image_url: missing; files are not kept here, so send the picture itself")
+    return part.image_url
 
 
 def _tool(tool: ResponseTool) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 // What one can do with conversations: the page's state and all changes of it. The views show it and call it.
 
-import { addMessage, newConversation, pathOf, removeMessage, select } from "./conversation.js";
+import { Album } from "./album.js";
+import { addMessage, newConversation, pathOf, pictureIdsOf, removeMessage, select } from "./conversation.js";
 import { Problem, describe } from "./problem.js";
 import { chatRequest } from "./request.js";
 import { lastSettings, rememberSettings } from "./settings.js";
@@ -11,10 +12,12 @@ const KEEP_MS = 1000;
 /** All conversations, the one that is open, and the answers that are being written. */
 export class Chat extends EventTarget {
   // Events: "list" (titles or their order changed), "conversation" (the open one did), "answer" (a text grew),
-  // "end" (of an answer), "unkept" (the browser did not keep a change).
+  // "end" (of an answer), "unkept" (the browser did not keep something).
   conversations = [];
   current = newConversation(lastSettings());
   modelName = "";
+  seesPictures = false;
+  album;
   #server;
   #store;
   #answers = new Map();
@@ -24,6 +27,7 @@ export class Chat extends EventTarget {
     super();
     this.#server = server;
     this.#store = store;
+    this.album = new Album(store);
     this.conversations = conversations;
   }
 
@@ -45,14 +49,14 @@ export class Chat extends EventTarget {
     this.#tell("list");
   }
 
-  /** Send a message in the open conversation, after the last one. */
-  async send(text) {
-    await this.#ask(this.current, this.current.leaf, text);
+  /** Send a message in the open conversation, after the last one; the files of its pictures are in the album. */
+  async send(text, pictures) {
+    await this.#ask(this.current, this.current.leaf, text, pictures);
   }
 
   /** Send a user's message again, changed; what followed it stays as another version. */
-  async resend(message, text) {
-    await this.#ask(this.current, message.parent, text);
+  async resend(message, text, pictures) {
+    await this.#ask(this.current, message.parent, text, pictures);
   }
 
   /** Put a text of the user's in an answer's place; the answer stays as another version. */
@@ -102,6 +106,7 @@ export class Chat extends EventTarget {
     this.#answers.get(conversation.id)?.abort.abort();
     this.conversations = this.conversations.filter((other) => other !== conversation);
     await this.#store.remove(conversation.id);
+    await this.album.remove(pictureIdsOf(conversation));
     if (conversation === this.current) this.open(null);
     else this.#tell("list");
   }
@@ -119,6 +124,7 @@ export class Chat extends EventTarget {
     for (const conversation of conversations) {
       this.#take(conversation);
       await this.#store.put(conversation);
+      await this.#keepPictures(pictureIdsOf(conversation));
     }
     this.open(conversations[0]?.id ?? this.current.id);
     return conversations.length;
@@ -141,10 +147,10 @@ export class Chat extends EventTarget {
     else this.conversations.push(conversation);
   }
 
-  async #ask(conversation, parent, text) {
-    const { id } = addMessage(conversation, parent, "user", text);
+  async #ask(conversation, parent, text, pictures) {
+    const { id } = addMessage(conversation, parent, "user", text, pictures.length ? { pictures } : {});
     if (!this.conversations.includes(conversation)) this.conversations.push(conversation);
-    this.#keep(conversation);
+    this.#keep(conversation).then(() => this.#keepPictures(pictures.map((picture) => picture.id)));
     await this.#answer(conversation, id);
   }
 
@@ -169,7 +175,8 @@ export class Chat extends EventTarget {
     this.#tell("conversation");
     this.#tell("list");
     try {
-      await this.#grow(conversation, message, chatRequest(path, conversation.settings), answer.abort.signal);
+      const request = await chatRequest(path, conversation.settings, this.album);
+      await this.#grow(conversation, message, request, answer.abort.signal);
     } catch (error) {
       const isStopped = answer.abort.signal.aborted;
       message.ending = isStopped ? "stopped" : "cut";
@@ -213,7 +220,15 @@ export class Chat extends EventTarget {
     try {
       await this.#store.put(conversation);
     } catch (error) {
-      this.#tell("unkept", { reason: error.message });
+      this.#tell("unkept", { what: "the conversation", error });
+    }
+  }
+
+  async #keepPictures(ids) {
+    try {
+      for (const id of ids) await this.album.keep(id);
+    } catch (error) {
+      this.#tell("unkept", { what: "the pictures", error });
     }
   }
 

@@ -1,17 +1,21 @@
 // The field where messages are written, and the buttons that send and stop.
 
+import { Attachments } from "./attachments.js";
 import { find } from "./dom.js";
 import { fitHeight, isSendKey } from "./text_field.js";
 
-/** Sends what is written to `chat`. Pictures will be added to #attachments and sent with the text. */
+/** Sends what is written to `chat`, and the pictures that are attached. */
 export class Composer {
   #chat;
   #field = find("#message");
+  #attachments;
   #drafts = new Map();
   #conversation = null;
 
   constructor(chat) {
     this.#chat = chat;
+    this.#attachments = new Attachments({ chat, list: find("#attachments"), area: document, field: this.#field });
+    find("#composer .tools").prepend(...this.#attachments.chooser());
     this.#field.addEventListener("input", () => fitHeight(this.#field));
     this.#field.addEventListener("keydown", (event) => {
       if (!isSendKey(event)) return;
@@ -36,20 +40,24 @@ export class Composer {
 
   #send() {
     const text = this.#field.value.trim();
-    if (!text || this.#chat.running) return;
-    this.#write("");
-    this.#chat.send(text);
+    const { pictures } = this.#attachments;
+    if ((!text && !pictures.length) || this.#chat.running) return;
+    this.#write("", []);
+    this.#chat.send(text, pictures);
   }
 
   /** Shows what belongs to the open conversation: its buttons, and what was being written in it. */
   #show() {
     const { current, running } = this.#chat;
     if (this.#conversation !== current) {
+      const { pictures } = this.#attachments;
+      const written = { text: this.#field.value, pictures };
       // What was written while the page was still loading stays.
-      const written = this.#conversation ? "" : this.#field.value;
-      if (this.#conversation) this.#drafts.set(draftName(this.#conversation), this.#field.value);
+      const other = this.#conversation ? { text: "", pictures: [] } : written;
+      if (this.#conversation) this.#drafts.set(draftName(this.#conversation), written);
       this.#conversation = current;
-      this.#write(this.#drafts.get(draftName(current)) ?? written);
+      const draft = this.#drafts.get(draftName(current)) ?? other;
+      this.#write(draft.text, draft.pictures);
     }
     const focused = document.activeElement;
     find("#send").hidden = Boolean(running);
@@ -58,7 +66,8 @@ export class Composer {
     if (focused === find("#stop") && !running) this.focus();
   }
 
-  #write(text) {
+  #write(text, pictures) {
+    this.#attachments.show(pictures);
     this.#field.value = text;
     fitHeight(this.#field);
   }

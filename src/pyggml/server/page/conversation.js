@@ -3,6 +3,7 @@
 // {id, title, created, changed, leaf, settings, messages}: `leaf` is the last message that is shown, `settings` see
 // settings.js, times are milliseconds since 1970.
 // A message is {id, parent, role, content, created}: `parent` is the message it follows, null for the first ones.
+// A user's message with pictures also has `pictures`, see pictures.js.
 // An assistant's message also has `model`, `timings` (llama-server's, or null), and `ending`: "stop", "length",
 // "stopped" or "edited" by the user, "cut" by an error, or null while it grows.
 
@@ -26,7 +27,7 @@ export function addMessage(conversation, parent, role, content, more = {}) {
   conversation.messages.push(message);
   conversation.leaf = message.id;
   conversation.changed = message.created;
-  if (!conversation.title) conversation.title = titleOf(content);
+  if (!conversation.title) conversation.title = titleOf(content || (more.pictures?.[0].name ?? ""));
   return message;
 }
 
@@ -47,6 +48,11 @@ export function pathOf(conversation, end = conversation.leaf) {
 /** A message and those that stand in its place in other versions, oldest first. */
 export function versionsOf(conversation, message) {
   return conversation.messages.filter((other) => other.parent === message.parent);
+}
+
+/** The ids of a conversation's pictures, in all versions. */
+export function pictureIdsOf(conversation) {
+  return conversation.messages.flatMap(({ pictures }) => pictures?.map(({ id }) => id) ?? []);
 }
 
 /** Shows the version of the conversation that goes through a message, to the newest that follows it. */

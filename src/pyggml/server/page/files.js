@@ -12,14 +12,15 @@ const SAVING_MS = 10000;
 /** Connects the buttons with `chat`. */
 export function connectFiles(chat) {
   const file = find("#import-file");
-  find("#export").addEventListener("click", () => save(exportText(chat.conversations)));
+  find("#export").addEventListener("click", async () => save(await exportText(chat.conversations, chat.album)));
   find("#import").addEventListener("click", () => file.click());
   file.addEventListener("change", async () => {
     const [chosen] = file.files;
     if (!chosen) return;
     try {
-      const n = await chat.add(importText(await chosen.text()));
+      const conversations = importText(await chosen.text(), chat.album);
       notify("");
+      const n = await chat.add(conversations);
       announce(`${n} ${n === 1 ? "conversation was" : "conversations were"} imported.`);
     } catch (error) {
       notify(`${chosen.name}: ${describe(error)}`);

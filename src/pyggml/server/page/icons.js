@@ -16,6 +16,7 @@ const LINES = {
   on: "M5 12h13M13 6l6 6l-6 6",
   trash: "M5 7h14M10 7V4.5h4V7M7 7l1 13h8l1-13",
   left: "M14 6l-6 6l6 6",
+  picture: "M4 5h16v14H4zM4 16l5-5l4 4l3-3l4 4M15 9h.01",
   right: "M10 6l6 6l-6 6",
 };
 

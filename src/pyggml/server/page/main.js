@@ -7,7 +7,7 @@ import { connectFiles } from "./files.js";
 import { placeIcons } from "./icons.js";
 import { Keys } from "./keys.js";
 import { connectNotice, notify } from "./notice.js";
-import { describe } from "./problem.js";
+import { describe, describeUnkept } from "./problem.js";
 import { Server } from "./server.js";
 import { editSettings } from "./settings_dialog.js";
 import { Sidebar } from "./sidebar.js";
@@ -46,8 +46,7 @@ function announceAnswers(chat) {
   chat.addEventListener("end", ({ detail }) => {
     if (!detail.problem) announce(detail.message.ending === "stopped" ? "Stopped." : "The answer is complete.");
   });
-  const tell = ({ detail }) => notify(`The browser did not keep the conversation: ${detail.reason}`);
-  chat.addEventListener("unkept", tell);
+  chat.addEventListener("unkept", ({ detail }) => notify(describeUnkept(detail.what, detail.error)));
 }
 
 async function showModel(chat, server) {
@@ -55,6 +54,8 @@ async function showModel(chat, server) {
     chat.modelName = await server.modelName();
     find("#model").textContent = chat.modelName;
     notify("");
+    chat.seesPictures = await server.seesPictures();
+    document.body.classList.toggle("sees-pictures", chat.seesPictures);
   } catch (error) {
     notify(describe(error));
   }

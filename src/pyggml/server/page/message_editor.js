@@ -1,5 +1,6 @@
 // Editing a message in its place.
 
+import { Attachments } from "./attachments.js";
 import { element } from "./dom.js";
 import { fitHeight, isSendKey } from "./text_field.js";
 
@@ -7,17 +8,17 @@ import { fitHeight, isSendKey } from "./text_field.js";
 export function openEditor(container, message, opener, chat) {
   const field = element("textarea", { "aria-label": "Edited message", rows: 2 });
   const isUser = message.role === "user";
-  const form = element(
-    "form",
-    { class: "editor", "aria-label": "Edit the message" },
-    field,
-    element(
-      "div",
-      { class: "buttons" },
-      element("button", { type: "button", class: "plain", onclick: close }, "Cancel"),
-      element("button", { type: "submit", class: "primary" }, isUser ? "Send" : "Keep"),
-    ),
+  const list = element("ul", { class: "attachments", "aria-label": "Pictures of the message", hidden: true });
+  const buttons = element(
+    "div",
+    { class: "buttons" },
+    element("button", { type: "button", class: "plain", onclick: close }, "Cancel"),
+    element("button", { type: "submit", class: "primary" }, isUser ? "Send" : "Keep"),
   );
+  const form = element("form", { class: "editor", "aria-label": "Edit the message" }, list, field, buttons);
+  const attachments = isUser ? new Attachments({ chat, list, area: form, field }) : null;
+  attachments?.show(message.pictures ?? []);
+  if (attachments) buttons.prepend(...attachments.chooser());
   field.value = message.content;
 
   function close() {
@@ -29,9 +30,10 @@ export function openEditor(container, message, opener, chat) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const text = field.value.trim();
-    if (!text || chat.running) return;
+    const pictures = attachments?.pictures ?? [];
+    if ((!text && !pictures.length) || chat.running) return;
     close();
-    if (isUser) chat.resend(message, text);
+    if (isUser) chat.resend(message, text, pictures);
     else chat.rewrite(message, text);
   });
   form.addEventListener("keydown", (event) => {

@@ -5,6 +5,7 @@ import { element } from "./dom.js";
 import { icon } from "./icons.js";
 import { LiveMarkdown } from "./markdown/live.js";
 import { openEditor } from "./message_editor.js";
+import { pictureList } from "./picture_view.js";
 
 const ENDINGS = {
   length: "The answer has reached its longest length.",
@@ -33,6 +34,7 @@ export class MessageView {
       "article",
       { class: `message ${message.role}`, "aria-label": name, tabindex: -1 },
       element("h2", { class: "author" }, name),
+      pictureList(message.pictures, chat.album),
       this.#text,
       element("footer", { "aria-live": "off" }, this.#note, this.#versions, this.#tools),
     );

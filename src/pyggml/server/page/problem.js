@@ -31,6 +31,13 @@ export function toldProblem(status, told) {
   return new Problem(told ? `${beginning}: ${told}` : `${beginning}.`);
 }
 
+/** That the browser did not keep something, and why. */
+export function describeUnkept(what, { name, message }) {
+  const isFull = name === "QuotaExceededError";
+  const reason = isFull ? "its storage is full. Delete conversations that are no longer needed." : message;
+  return `The browser keeps ${what} only until the page is left: ${reason}`;
+}
+
 /** Any error in words. */
 export function describe(error) {
   if (error instanceof Problem) return error.message;

@@ -19,12 +19,12 @@ export class Server {
 
   /** What the server does if a request does not say, by the names of settings.js; {} if the server does not tell. */
   async defaults() {
-    try {
-      const { params } = (await this.#json("props")).default_generation_settings;
-      return params ?? {};
-    } catch {
-      return {};
-    }
+    return (await this.#properties()).default_generation_settings?.params ?? {};
+  }
+
+  /** Whether the model sees pictures. */
+  async seesPictures() {
+    return (await this.#properties()).modalities?.vision === true;
   }
 
   /** The parts of an answer as they come: {text, ending, timings}; `ending` is "stop", "length" or, before it, null. */
@@ -39,6 +39,15 @@ export class Server {
       yield { text: choice?.delta?.content ?? "", ending: ending ?? null, timings: timings ?? null };
     }
     throw new Problem("The connection ended before the answer did.");
+  }
+
+  /** How the server was started; {} if it does not tell. */
+  async #properties() {
+    try {
+      return await this.#json("props");
+    } catch {
+      return {};
+    }
   }
 
   async #json(path) {
