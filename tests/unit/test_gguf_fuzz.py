@@ -74,9 +74,10 @@ def fuzz(folder: Path, n_files: int) -> Report:
             path = folder / made.name
             path.write_bytes(made.content)
             tracemalloc.reset_peak()
-            before, start = tracemalloc.get_traced_memory()[0], time.perf_counter()
+            # Time of this thread alone, so that a busy machine does not count.
+            before, start = tracemalloc.get_traced_memory()[0], time.thread_time()
             report.n_accepted += touch_everything(path)
-            seconds = time.perf_counter() - start
+            seconds = time.thread_time() - start
             allocated = tracemalloc.get_traced_memory()[1] - before
             assert seconds < MAX_SECONDS, f"mutant {index}"
             assert allocated < MAX_ALLOCATED + len(made.content), f"mutant {index}"
