@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import i64
@@ -70,18 +71,26 @@ def _words(values: Sequence[Any]) -> npt.NDArray[np.int64]:
     return np.array([each.ctypes.data if isinstance(each, np.ndarray) else each for each in values], np.int64)
 
 
+#: For tests with the function below: a Ctrl-C that is lost leaves a warning.
+may_lose_ctrl_c = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 def repeat_until_ctrl_c(work: Callable[[], object], seconds: float) -> None:
-    """Do some work again and again until, so much later, Ctrl-C ends it."""
+    """Do some work again and again until, so much later, Ctrl-C ends it.
+
+    It comes again if it was lost: Python ignores what is raised in a finalizer or a callback of its garbage collector.
+    """
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
         while True:
             work()
     except KeyboardInterrupt:
         pass
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

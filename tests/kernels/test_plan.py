@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pyggml_kernels.plan import Plan
 from pyggml_kernels.threads import WorkerPool, available_cores
-from tests.kernels.ordered_operations import OrderedPlan, repeat_until_ctrl_c
+from tests.kernels.ordered_operations import OrderedPlan, may_lose_ctrl_c, repeat_until_ctrl_c
 
 POOL_SIZES = [1, 2, 4, 7]
 #: Long enough for any machine; a test that waits so long has failed.
@@ -134,6 +134,7 @@ def test_a_plan_keeps_what_its_kernels_read_alive() -> None:
     assert reference() is None
 
 
+@may_lose_ctrl_c
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an operating system with timers that interrupt")
 def test_ctrl_c_comes_before_a_step_or_after_it(pool: WorkerPool) -> None:
     ordered = OrderedPlan([4, 1, 9], work=30_000)
