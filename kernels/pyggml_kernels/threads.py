@@ -66,6 +66,7 @@ class WorkerPool:
         self._lines[0, [WRITE, N_MAILBOXES]] = _address("write"), n_workers - 1
         self._recent: _Recent = deque()
         self._process = os.getpid()
+        run_together.prepare()
         if n_workers > 1:
             run_jobs.prepare()
         self._close = finalize(self, _close, [self._start(number) for number in range(1, n_workers)])

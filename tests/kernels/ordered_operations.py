@@ -1,12 +1,12 @@
 """Operations that notice when they run out of order, and Ctrl-C at the worst time."""
 
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from pyggml_kernels.jit import kernel
 from pyggml_kernels.memory import i64
@@ -71,10 +71,6 @@ def _words(values: Sequence[Any]) -> npt.NDArray[np.int64]:
     return np.array([each.ctypes.data if isinstance(each, np.ndarray) else each for each in values], np.int64)
 
 
-#: For tests with the function below: a Ctrl-C that is lost leaves a warning.
-may_lose_ctrl_c = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
 def repeat_until_ctrl_c(work: Callable[[], object], seconds: float) -> None:
     """Do some work again and again until, so much later, Ctrl-C ends it.
 
@@ -84,7 +80,8 @@ def repeat_until_ctrl_c(work: Callable[[], object], seconds: float) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before, told = signal.signal(signal.SIGALRM, interrupt), sys.unraisablehook
+    sys.unraisablehook = lambda lost: None
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
         while True:
@@ -94,3 +91,4 @@ def repeat_until_ctrl_c(work: Callable[[], object], seconds: float) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = told

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pyggml_kernels.plan import Plan
 from pyggml_kernels.threads import WorkerPool, available_cores
-from tests.kernels.ordered_operations import OrderedPlan, may_lose_ctrl_c, repeat_until_ctrl_c
+from tests.kernels.ordered_operations import OrderedPlan, repeat_until_ctrl_c
 
 POOL_SIZES = [1, 2, 4, 7]
 #: Long enough for any machine; a test that waits so long has failed.
@@ -134,14 +134,15 @@ def test_a_plan_keeps_what_its_kernels_read_alive() -> None:
     assert reference() is None
 
 
-@may_lose_ctrl_c
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an operating system with timers that interrupt")
 def test_ctrl_c_comes_before_a_step_or_after_it(pool: WorkerPool) -> None:
     ordered = OrderedPlan([4, 1, 9], work=30_000)
+    # Once before: Numba does not bear to be interrupted while it loads a kernel.
+    pool.run(ordered.plan)
     for delay in range(1, 200):
         repeat_until_ctrl_c(lambda: pool.run(ordered.plan), 1e-5 * delay)
         ordered.assert_ran(ordered.plan.n_steps, pool.n_workers)
-    assert ordered.plan.n_steps > 0
+    assert ordered.plan.n_steps > 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs an operating system that forks")
