@@ -224,6 +224,8 @@ def test_the_first_stop_skips_to_the_message(browser: "Browser", chat: FakeChat)
 
 def test_everything_is_named(browser: "Browser", chat: FakeChat) -> None:
     with opened(browser, chat.url) as page:
+        # Answers are named after the model once the page knows it.
+        expect_that(page.page.locator("#model")).to_have_text("fake-8b")
         page.ask("Hi")
         log = page.page.get_by_role("log", name="Messages")
         expect_that(log.get_by_role("article", name="You")).to_be_visible()
