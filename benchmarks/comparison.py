@@ -7,12 +7,13 @@ from pathlib import Path
 from statistics import median
 from typing import TypeAlias
 
-from benchmarks.engines import Engine, Run, Task, run_engine
+from benchmarks.engines import Run, Task, run_engine
 from benchmarks.machine import read_bandwidth
+from benchmarks.programs import Program
 from pyggml.gguf import GGUFFile
 
 #: pyggml, and what it is compared with.
-Engines: TypeAlias = tuple[Engine, Engine]
+Engines: TypeAlias = tuple[Program, Program]
 Runs: TypeAlias = Sequence[Run]
 
 # Numbers, as older llama-benches know no words.

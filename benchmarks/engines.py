@@ -11,16 +11,7 @@ from pathlib import Path
 
 from benchmarks import peak_memory
 from benchmarks.errors import BenchmarkError
-
-_SHOWN_LINES = 5
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A program: what it is called, and the beginning of its command line."""
-
-    name: str
-    command: tuple[str, ...]
+from benchmarks.programs import Program, end_of, native_program
 
 
 @dataclass(frozen=True)
@@ -49,33 +40,22 @@ class Run:
     peak_bytes: int | None
 
 
-def pyggml_engine() -> Engine:
+def pyggml_engine() -> Program:
     """`pyggml bench` of this checkout."""
-    return Engine("pyggml", (sys.executable, "-m", "pyggml", "bench"))
+    return Program("pyggml", (sys.executable, "-m", "pyggml", "bench"))
 
 
-def wheel_engine() -> Engine:
+def wheel_engine() -> Program:
     """The llama.cpp inside the wheel xllamacpp, which is built for AVX2."""
-    return Engine("llama.cpp (wheel)", (sys.executable, "-m", "benchmarks.wheel"))
+    return Program("llama.cpp (wheel)", (sys.executable, "-m", "benchmarks.wheel"))
 
 
-def native_engine(path: Path) -> Engine:
+def native_engine(path: Path) -> Program:
     """A llama-bench. Raises BenchmarkError if there is none, or it does not run."""
-    try:
-        finished = subprocess.run([path.absolute(), "--version"], capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise BenchmarkError(
-            f"--llama-bench {path}: it cannot be run: {error.strerror}; build it, or leave it out"
-        ) from None
-    said = (finished.stdout + finished.stderr).strip().splitlines()
-    if finished.returncode or not said:
-        raise BenchmarkError(
-            f"--llama-bench {path}: --version ended with status {finished.returncode}: {_end(said)}; is it llama-bench?"
-        )
-    return Engine(f"llama.cpp ({said[0]})", (str(path.absolute()),))
+    return native_program(path, "llama-bench")
 
 
-def run_engine(engine: Engine, arguments: Sequence[str]) -> Run:
+def run_engine(engine: Program, arguments: Sequence[str]) -> Run:
     """Run it once in a process of its own. Raises BenchmarkError if that fails, with the last of what it said."""
     # Modules of this checkout are found from any folder.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -93,7 +73,7 @@ def run_engine(engine: Engine, arguments: Sequence[str]) -> Run:
         peak_bytes = int(peak.read_text(encoding="ascii")) if peak.exists() else None
     speeds = () if finished.returncode else _speeds(finished.stdout)
     if not speeds:
-        said = _end((finished.stderr or finished.stdout).strip().splitlines())
+        said = end_of((finished.stderr or finished.stdout).strip().splitlines())
         raise BenchmarkError(
             f"{engine.name}: {' '.join([*engine.command, *arguments])} ended with status {finished.returncode} and no"
             f" figures: {said}"
@@ -111,7 +91,3 @@ def _speeds(text: str) -> tuple[tuple[Task, float], ...]:
         )
     except (ValueError, KeyError, TypeError):
         return ()
-
-
-def _end(lines: Sequence[str]) -> str:
-    return " | ".join(lines[-_SHOWN_LINES:]) or "it said nothing"

@@ -8,8 +8,9 @@ from statistics import median
 import numpy as np
 
 from benchmarks.comparison import Figure
+from benchmarks.programs import Program
 from benchmarks.serving.clients import Load, random_requests, run_clients
-from benchmarks.serving.servers import Server, Settings, running
+from benchmarks.serving.servers import Settings, running
 
 _WARM_UP_TOKENS = 4
 
@@ -26,10 +27,10 @@ class Plan:
 
 
 def compare(
-    servers: Sequence[Server], settings: Settings, plan: Plan, n_vocab: int, report: Callable[[str], None]
+    servers: Sequence[Program], settings: Settings, plan: Plan, n_vocab: int, report: Callable[[str], None]
 ) -> Iterator[Figure]:
     """Measure one or two servers, the first being pyggml's. Raises BenchmarkError if one fails."""
-    loads: dict[tuple[int, Server], list[Load]] = {(n, each): [] for n in plan.n_clients for each in servers}
+    loads: dict[tuple[int, Program], list[Load]] = {(n, each): [] for n in plan.n_clients for each in servers}
     for number in range(plan.repeat):
         for server in servers:
             report(f"{settings.model.name}, {server.name}, round {number + 1} of {plan.repeat}")

@@ -14,18 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.programs import Program, native_program
 
 _START_SECONDS = 600
 _POLL_SECONDS = 0.05
 _SHOWN_BYTES = 1000
-
-
-@dataclass(frozen=True)
-class Server:
-    """A program that takes llama-server's options: what it is called, and the beginning of its command line."""
-
-    name: str
-    command: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,30 +36,18 @@ class Settings:
         return ("-m", str(self.model), "-t", str(self.n_threads), "-np", str(self.n_slots), "-c", str(total))
 
 
-def pyggml_server() -> Server:
+def pyggml_server() -> Program:
     """`pyggml serve` of this checkout."""
-    return Server("pyggml", (sys.executable, "-m", "pyggml", "serve"))
+    return Program("pyggml", (sys.executable, "-m", "pyggml", "serve"))
 
 
-def llama_server(path: Path) -> Server:
+def llama_server(path: Path) -> Program:
     """A llama-server. Raises BenchmarkError if there is none, or it does not run."""
-    try:
-        finished = subprocess.run([path.absolute(), "--version"], capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise BenchmarkError(
-            f"--llama-server {path}: it cannot be run: {error.strerror}; build it, or leave it out"
-        ) from None
-    said = (finished.stdout + finished.stderr).strip().splitlines()
-    if finished.returncode or not said:
-        end = said[-1] if said else "it said nothing"
-        raise BenchmarkError(
-            f"--llama-server {path}: --version ended with status {finished.returncode}: {end}; is it llama-server?"
-        )
-    return Server(f"llama.cpp ({said[0]})", (str(path.absolute()),))
+    return native_program(path, "llama-server")
 
 
 @contextmanager
-def running(server: Server, settings: Settings) -> Iterator[int]:
+def running(server: Program, settings: Settings) -> Iterator[int]:
     """The server's port on 127.0.0.1, once it has loaded the model; stopped at the end. Raises BenchmarkError."""
     port = _free_port()
     command = [*server.command, *settings.arguments(), "--host", "127.0.0.1", "--port", str(port)]
@@ -88,7 +69,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait(process: "subprocess.Popen[bytes]", port: int, server: Server, log: IO[bytes]) -> None:
+def _wait(process: "subprocess.Popen[bytes]", port: int, server: Program, log: IO[bytes]) -> None:
     """Until GET /health answers 200."""
     end = time.monotonic() + _START_SECONDS
     while not _is_healthy(port):

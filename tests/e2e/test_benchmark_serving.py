@@ -9,10 +9,11 @@ import click.testing
 import pytest
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.programs import Program
 from benchmarks.serving import clients
 from benchmarks.serving.__main__ import main
 from benchmarks.serving.clients import Request, random_requests
-from benchmarks.serving.servers import Server, Settings, llama_server, running
+from benchmarks.serving.servers import Settings, llama_server, running
 from pyggml.package_data import demo_model
 
 TINY = ("-t", "1", "--requests", "1", "-p", "4", "-n", "3", "-np", "2", "-c", "256", "-r", "1")
@@ -65,7 +66,7 @@ def test_errors(tmp_path: Path) -> None:
         llama_server(failing)
     with (
         pytest.raises(BenchmarkError, match="it: the server ended with status 3: what"),
-        running(Server("it", (str(failing),)), Settings(demo_model(), 1, 1, 256)),
+        running(Program("it", (str(failing),)), Settings(demo_model(), 1, 1, 256)),
     ):
         pass
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.engines import Engine, Task, native_engine, run_engine
+from benchmarks.engines import Task, native_engine, run_engine
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import busy_core, read_bandwidth
+from benchmarks.programs import Program
 
 ENTRY = {"n_prompt": 0, "n_gen": 4, "n_depth": 16, "samples_ts": [20.5, 30.25]}
 
 
-def engine(program: str) -> Engine:
-    return Engine("test", (sys.executable, "-I", "-S", "-c", program))
+def engine(program: str) -> Program:
+    return Program("test", (sys.executable, "-I", "-S", "-c", program))
 
 
 def script(path: Path, text: str) -> Path:
@@ -59,7 +60,7 @@ def test_an_engine_that_fails(program: str, said: str) -> None:
 
 def test_a_llama_bench(tmp_path: Path) -> None:
     path = script(tmp_path / "llama-bench", "echo 'version: 1 (abc)'")
-    assert native_engine(path) == Engine("llama.cpp (version: 1 (abc))", (str(path),))
+    assert native_engine(path) == Program("llama.cpp (version: 1 (abc))", (str(path),))
 
 
 def test_no_llama_bench(tmp_path: Path) -> None:
