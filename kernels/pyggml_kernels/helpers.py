@@ -1,7 +1,7 @@
 """How Numba compiles what is only called by kernels: to code to be linked into them, and no further.
 
-Numba would optimize each helper and turn it into machine code of its own, which nothing ever calls: a quarter of the time
-that kernels take to compile.
+Numba would optimize each helper and turn it into machine code of its own, which nothing ever calls: a quarter of the
+time that kernels take to compile.
 """
 
 from typing import Any, cast
