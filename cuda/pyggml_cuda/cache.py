@@ -10,8 +10,27 @@ from pyggml_cuda.launch import INT, LONG, POINTER, structure
 ROWS = structure({"data": POINTER, "page_bytes": LONG, "row_bytes": INT, "page_size": INT})
 TABLE = structure({"pages": POINTER, "positions": POINTER, "sequences": POINTER, "stride": INT})
 
-#: The structure in src/cache_formats.cuh and the bytes of a number, by the name that options use.
-CACHE_FORMATS: Mapping[str, tuple[str, int]] = MappingProxyType({"f16": ("CacheHalf", 2), "bf16": ("CacheBfloat", 2)})
+
+@dataclass(frozen=True)
+class CacheFormat:
+    """A format of rows of keys or values."""
+
+    expression: str
+    """The structure in src/cache_formats.cuh"""
+    block_size: int
+    block_bytes: int
+    tile_halves: int
+    """Halves that a number becomes when it is computed with"""
+
+    def row_bytes(self, size: int) -> int:
+        """Bytes of a row of `size` numbers."""
+        return size // self.block_size * self.block_bytes
+
+
+#: By the name that options use.
+CACHE_FORMATS: Mapping[str, CacheFormat] = MappingProxyType(
+    {"f16": CacheFormat("CacheHalf", 1, 2, 1), "bf16": CacheFormat("CacheBfloat", 1, 2, 1)}
+)
 
 
 @dataclass(frozen=True)
@@ -29,9 +48,9 @@ class CacheRows:
         return (self.data, self.page_bytes, self.row_bytes, self.page_size)
 
     @property
-    def expression(self) -> str:
-        """The format's name in C++."""
-        return CACHE_FORMATS[self.format][0]
+    def kind(self) -> CacheFormat:
+        """The format itself."""
+        return CACHE_FORMATS[self.format]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class RowStore:
     @property
     def row_bytes(self) -> int:
         """Bytes of one head's row at one position."""
-        return self.size * CACHE_FORMATS[self.format][1]
+        return CACHE_FORMATS[self.format].row_bytes(self.size)
 
     def rows(self, layer: int) -> CacheRows:
         """A layer's rows, for kernels."""

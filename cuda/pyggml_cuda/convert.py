@@ -40,7 +40,7 @@ def merge_splits(source: Source, out: int, n_rows: int) -> Launch:
     values = {name: getattr(source, name) for name in SOURCE_ARGUMENTS.names or ()}
     arguments = filled(SOURCE_ARGUMENTS, values), np.asarray(POINTER(out))
     grid = (source.n_columns // source.value_size, n_rows, 1)
-    return Launch(KernelName("merge.cu", "merge_splits"), grid, source.value_size, arguments)
+    return Launch(KernelName("merge.cu", "merge_splits"), grid, 32 * blocks(source.value_size, 32), arguments)
 
 
 def convert(source: Source, form: Form, out: Activation, n_rows: int) -> Launch:

@@ -69,6 +69,12 @@ def compute_capability() -> tuple[int, int]:
     return major, minor
 
 
+@cache
+def shared_limit() -> int:
+    """Bytes of shared memory that a block of the current GPU may take."""
+    return int(cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
+
+
 def launching(launch: Launch) -> Action:
     """The launch, ready to be given to a stream; compiles the kernel.
 

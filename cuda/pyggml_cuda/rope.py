@@ -71,6 +71,6 @@ def turn_and_store(
         "value_rows": value_rows.fields(),
         "table": table.fields(),
     }
-    kernel = KernelName("rope.cu", f"turn_and_store<{key_rows.expression}, {value_rows.expression}>")
+    kernel = KernelName("rope.cu", f"turn_and_store<{key_rows.kind.expression}, {value_rows.kind.expression}>")
     grid = (heads.n_heads + heads.n_kv_heads, n_tokens, 1)
     return Launch(kernel, grid, 64, (filled(STORE_ARGUMENTS, fields),))

@@ -89,3 +89,25 @@ def attend(queries: Doubles, keys: Doubles, values: Doubles, positions: npt.NDAr
     weights /= weights.sum(axis=-1, keepdims=True)
     result: Doubles = np.einsum("nhp,phd->nhd", weights, spread_values)
     return result
+
+
+def encode_rows(name: str, x: Floats) -> npt.NDArray[np.uint8]:
+    """Rows of numbers as the cache keeps them in a format: bytes, in the last dimension."""
+    if name == "f16":
+        return x.astype(np.float16).view(np.uint8)
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def decode_rows(name: str, rows: npt.NDArray[np.uint8]) -> Floats:
+    """What rows of a format stand for."""
+    if name == "f16":
+        return rows.view(np.float16).astype(np.float32)
+    return (rows.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def round_queries(name: str, queries: Doubles) -> Doubles:
+    """Queries as they meet keys in a format: ggml gives them the precision of these, but for halves."""
+    if name == "f16":
+        return queries
+    return decode_rows(name, encode_rows(name, queries.astype(np.float32))).astype(np.float64)

@@ -83,5 +83,6 @@ class FakeDevice:
             "new_stream": Stream,
             "run_now": lambda *launches: self.launched.extend(launches),
             "settle": lambda: None,
+            "shared_limit": lambda: 227 * 1024,
         }.items():
             monkeypatch.setattr(device, name, function)

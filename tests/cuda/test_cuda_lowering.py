@@ -80,7 +80,7 @@ def test_a_layer_is_a_dozen_launches(device: FakeDevice) -> None:
         f"convert<RMSNorm, {whole}>",
         "matmul_few<Q4_K, 1>",
         "turn_and_store<CacheHalf, CacheHalf>",
-        "attend<CacheHalf, CacheHalf, 64, 64, 1, 2>",
+        "attend<CacheHalf, CacheHalf, 64, 64, 8, 1, 4, 3>",
         f"convert<Splits, {whole}>",
         "matmul_few<Q4_K, 1>",
         f"convert<RMSNorm, {whole}>",
@@ -127,7 +127,9 @@ def test_a_part_behind_a_cut_begins_with_what_it_receives(device: FakeDevice) ->
     rows = parts[1].run(step(3, [0, 2]), rows)
     assert rows.shape == (2, N_EMBD)
     assert device.names().count("rope_angles") == 2
-    assert [name for name in device.names() if "attend" in name] == ["attend<CacheHalf, CacheHalf, 64, 64, 1, 2>"] * 2
+    assert [name for name in device.names() if "attend" in name] == [
+        "attend<CacheHalf, CacheHalf, 64, 64, 8, 1, 4, 3>"
+    ] * 2
     device.launched.clear()
     assert parts[2].run(step(3, [0, 2]), rows).shape == (2, N_VOCAB)
     assert device.names() == ["convert<RMSNorm, Quantized<Block::Q8_K, Sums::WHOLE, 32>>", "matmul_few<Q4_K, 8>"]

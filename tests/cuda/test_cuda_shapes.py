@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml_cuda import attention, matmul
+from pyggml_cuda import attention, cache, matmul
 from pyggml_cuda.formats import TileFormat, device_format
 from pyggml_kernels.formats import format_named
 
@@ -28,12 +28,36 @@ def test_tiles_hold_each_query_once_and_one_sequence_each(sizes: list[int], grou
     sequences = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
     shape, tiles = attention.cut(sequences, depth, group)
     assert shape.n_tiles == len(tiles)
-    queries = [query for first, n in tiles for query in range(first, first + n)]
-    assert queries == list(range(len(sequences) * group))
-    for first, n in tiles:
-        assert 1 <= n <= 16 * shape.query_warps
-        assert len(set(sequences[first // group : (first + n - 1) // group + 1])) == 1
+    queries = [query for first, n, _ in tiles for query in range(first, first + n)]
+    assert sorted(queries) == list(range(len(sequences) * group))
+    for first, n, first_token in tiles:
+        assert 1 <= n <= shape.rows * shape.query_warps
+        assert set(sequences[first_token : (first + n - 1) // group + 1]) == {sequences[first // group]}
+        assert first_token == 0 or sequences[first_token - 1] != sequences[first_token]
     assert shape.n_splits == 1 or shape.n_splits * attention.SPLIT_SIZE >= depth
+
+
+@pytest.mark.parametrize(
+    ("n_new", "name", "sizes", "shared_limit", "expected"),
+    [
+        (1, "f16", (128, 128), 227 * 1024, "128, 128, 8, 1, 4, 3"),
+        (2, "f16", (128, 128), 227 * 1024, "128, 128, 16, 1, 4, 3"),
+        (99, "f16", (128, 128), 227 * 1024, "128, 128, 16, 4, 1, 4"),
+        (1, "bf16", (80, 112), 227 * 1024, "80, 112, 8, 1, 7, 3"),
+        (99, "f16", (256, 256), 227 * 1024, "256, 256, 16, 4, 2, 4"),
+        # What a GPU of compute capability 7.5 has.
+        (1, "f16", (128, 128), 64 * 1024, "128, 128, 8, 1, 4, 3"),
+        (99, "f16", (128, 128), 64 * 1024, "128, 128, 16, 4, 1, 1"),
+    ],
+)
+def test_attention_fits_into_shared_memory(
+    n_new: int, name: str, sizes: tuple[int, int], shared_limit: int, expected: str
+) -> None:
+    shape, _ = attention.cut(np.zeros(n_new, np.int32), 1000, 7)
+    rows, table = cache.CacheRows(name, 0, 0, 0, 64), cache.PageTable(0, 0, 0, 1)
+    launch = attention.attend(shape, 28, 4, sizes, 0.1, (0, 0, 0, 0), (rows, rows), table, shared_limit)
+    assert launch.kernel.expression.endswith(f", {expected}>")
+    assert launch.shared_bytes + 4096 < shared_limit
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ FORMATS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q4_0", "Q5_0", "Deco
 
 KERNELS = {
     "attention.cu": [
-        "attend<CacheHalf, CacheHalf, 128, 128, 1, 2>",
-        "attend<CacheHalf, CacheBfloat, 64, 32, 2, 1>",
+        "attend<CacheHalf, CacheHalf, 128, 128, 8, 1, 4, 3>",
+        "attend<CacheHalf, CacheHalf, 128, 128, 16, 4, 1, 4>",
+        "attend<CacheHalf, CacheBfloat, 64, 32, 16, 4, 1, 1>",
     ],
     "convert.cu": [
         "convert<Plain, Floats>",
@@ -34,7 +35,12 @@ KERNELS = {
 }
 
 STRUCTURES = {
-    "attention.cu": {"AttentionArguments": attention.ARGUMENTS, "CacheRows": cache.ROWS, "PageTable": cache.TABLE},
+    "attention.cu": {
+        "AttentionArguments": attention.ARGUMENTS,
+        "AttentionTile": attention.TILE,
+        "CacheRows": cache.ROWS,
+        "PageTable": cache.TABLE,
+    },
     "convert.cu": {"SourceArguments": convert.SOURCE_ARGUMENTS, "FormArguments": convert.FORM_ARGUMENTS},
     "matmul_few.cu": {"MatmulArguments": matmul.ARGUMENTS},
     "pack.cu": {"PackArguments": pack.ARGUMENTS},
@@ -62,6 +68,11 @@ def test_every_source_is_in_the_table() -> None:
 def test_sources_compile(file: str, architecture: int) -> None:
     text = program(file, HEADERS) + "\n" + layout_checks(STRUCTURES.get(file, {}))
     assert compile_program(text, file, KERNELS[file], architecture)[1:4] == b"ELF"
+
+
+def test_splits_are_as_long_as_kernels_make_them() -> None:
+    text = program("attention.cu") + f"\nstatic_assert(SPLIT_SIZE == {attention.SPLIT_SIZE});"
+    assert compile_program(text, "attention.cu", [], 90)
 
 
 def test_a_wrong_program_is_refused() -> None:

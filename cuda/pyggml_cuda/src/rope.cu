@@ -73,8 +73,8 @@ __global__ void turn_and_store(const TurnAndStoreArguments a) {
         const float x = source[i], y = source[j], c = cosines[pair], s = sines[pair];
         const float first = __fsub_rn(__fmul_rn(x, c), __fmul_rn(y, s)), second = __fadd_rn(__fmul_rn(x, s), __fmul_rn(y, c));
         if (kv_head < 0) {
-            query[i] = first;
-            query[j] = second;
+            query[i] = K::round_query(first);
+            query[j] = K::round_query(second);
         } else {
             K::store(row, i, first);
             K::store(row, j, second);

@@ -50,4 +50,4 @@ def cache_bytes(shape: CacheShape) -> int:
     """The bytes of a cache."""
     sizes = ((shape.key_format, shape.key_size), (shape.value_format, shape.value_size))
     n_rows = shape.n_pages * shape.page_size * shape.n_layers * shape.n_kv_heads
-    return n_rows * sum(CACHE_FORMATS[name][1] * size for name, size in sizes)
+    return n_rows * sum(CACHE_FORMATS[name].row_bytes(size) for name, size in sizes)

@@ -162,6 +162,7 @@ class Lowering:
                 (at(q), at(sums), at(states), tiles),
                 both,
                 table,
+                device.shared_limit(),
             ),
         )
         columns = node.output.n_columns

@@ -1,0 +1,257 @@
+"""Attention, with the rope and the cache's writes before it, beside its twin in NumPy; and how fast it is.
+
+python -m benchmarks.cuda.attention
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cupy
+import numpy as np
+
+from benchmarks.cuda.kernels import Doubles, buffers, failures, report, run, say
+from benchmarks.cuda.times import COPY_RATE, seconds
+from pyggml_cuda import attention, cache, convert, device, rope
+from pyggml_cuda.cache_store import RowStore
+from pyggml_cuda.formats import FLOATS
+from pyggml_cuda.launch import Launch
+from pyggml_reference import cuda_twins as twins
+
+RNG = np.random.default_rng(2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch for attention: sequences side by side, a paged cache in a mixed order."""
+
+    n_heads: int
+    n_kv_heads: int
+    size: int
+    value_size: int
+    lengths: tuple[int, ...]
+    """positions before the batch, of each sequence"""
+    n_new: tuple[int, ...]
+    formats: tuple[str, str] = ("f16", "f16")
+    halves: bool = True
+    page_size: int = 64
+
+    @property
+    def group(self) -> int:
+        """Queries that share keys and values."""
+        return self.n_heads // self.n_kv_heads
+
+    @property
+    def name(self) -> str:
+        """What it is, in short."""
+        sizes = f"{self.n_heads}/{self.n_kv_heads} heads of {self.size}, {self.value_size}"
+        lengths, new = (str(each) if len(each) < 5 else f"{len(each)} sequences" for each in (self.lengths, self.n_new))
+        return f"{'/'.join(self.formats)} {sizes}, {lengths} + {new}"
+
+
+class Batch:
+    """A case on the device, with room for what its kernels compute."""
+
+    def __init__(self, case: Case) -> None:
+        c = case
+        n = sum(c.n_new)
+        ends = [a + b for a, b in zip(c.lengths, c.n_new, strict=True)]
+        n_pages = -(-max(ends) // c.page_size)
+        self.case, self.n = c, n
+        self.pages = RNG.permutation(len(ends) * n_pages).reshape(len(ends), -1).astype(np.int32)
+        self.sequences = np.repeat(np.arange(len(ends)), c.n_new).astype(np.int32)
+        starts = zip(c.lengths, ends, strict=True)
+        self.positions = np.concatenate([np.arange(start, end) for start, end in starts]).astype(np.int32)
+        shape = self.pages.size, 1, c.n_kv_heads, c.page_size
+        self.stores = RowStore(c.formats[0], shape, c.size), RowStore(c.formats[1], shape, c.value_size)
+        self.q = RNG.standard_normal((n, c.n_heads, c.size)).astype(np.float32) * 2
+        self.k = RNG.standard_normal((n, c.n_kv_heads, c.size)).astype(np.float32)
+        self.v = RNG.standard_normal((n, c.n_kv_heads, c.value_size)).astype(np.float32)
+        arrays = self.q, self.k, self.v, self.positions, self.sequences, self.pages
+        self.device = [cupy.asarray(each) for each in arrays]
+        _, _, _, positions, sequences, pages = (each.data.ptr for each in self.device)
+        self.table = cache.PageTable(pages, positions, sequences, n_pages)
+        self.n_pairs = c.size // 2
+        self.theta_scale = float(np.float32(10000.0 ** (-1 / self.n_pairs)))
+        self.shape, tiles = attention.cut(self.sequences, max(ends), c.group)
+        self.tiles = cupy.asarray(tiles)
+        self.factors = cupy.ones(self.n_pairs, cupy.float32)
+        self.angles = cupy.zeros((n, 2, self.n_pairs), cupy.float32)
+        self.make_room()
+
+    def make_room(self) -> None:
+        """For results, with garbage in it."""
+        parts = self.n, self.case.n_heads, self.shape.n_splits
+        self.sums = cupy.full((*parts, self.case.value_size), cupy.nan, cupy.float32)
+        self.states = cupy.full((*parts, 2), cupy.nan, cupy.float32)
+        self.merged = cupy.zeros((*parts[:2], self.case.value_size), cupy.float32)
+
+    def old_rows(self) -> list[tuple[Doubles, Doubles]]:
+        """Fill the cache with what is before the batch; returns the keys and values of each sequence."""
+        result = []
+        for pages, length in zip(self.pages, self.case.lengths, strict=True):
+            both = []
+            for store, name in zip(self.stores, self.case.formats, strict=True):
+                x = RNG.standard_normal((length, self.case.n_kv_heads, store.size)).astype(np.float32)
+                rows = twins.encode_rows(name, x)
+                store.write(pages.tolist(), length, rows[:, None])
+                both.append(twins.decode_rows(name, rows).astype(np.float64))
+            result.append((both[0], both[1]))
+        return result
+
+    def store(self) -> tuple[Launch, Launch]:
+        """Angles, and what turns queries and keys and writes the cache."""
+        c, (q, k, v, positions, *_) = self.case, (each.data.ptr for each in self.device)
+        parameters = rope.Angles(self.n_pairs, self.factors.data.ptr, self.theta_scale, 1.0, 0.0, 1.0, 0.0, 0.0)
+        heads = rope.Heads(c.n_heads, c.n_kv_heads, c.size, c.value_size, self.n_pairs, c.halves)
+        rows = self.stores[0].rows(0), self.stores[1].rows(0)
+        angles = self.angles.data.ptr
+        return (
+            rope.angles(parameters, positions, angles, self.n),
+            rope.turn_and_store(heads, q, k, v, angles, rows, self.table, self.n),
+        )
+
+    def attend(self) -> Launch:
+        """Attention itself."""
+        c = self.case
+        addresses = (
+            self.device[0].data.ptr, self.sums.data.ptr, self.states.data.ptr, self.tiles.data.ptr,
+        )  # fmt: skip
+        rows = self.stores[0].rows(0), self.stores[1].rows(0)
+        return attention.attend(
+            self.shape, c.n_heads, c.n_kv_heads, (c.size, c.value_size), c.size**-0.5, addresses, rows, self.table,
+            device.shared_limit(),
+        )  # fmt: skip
+
+    def source(self) -> convert.Source:
+        """Its result."""
+        c = self.case
+        return convert.Source(
+            "Splits", c.n_heads * c.value_size, self.sums.data.ptr, self.states.data.ptr, self.device[3].data.ptr,
+            0.0, c.value_size, self.shape.n_splits, attention.SPLIT_SIZE,
+        )  # fmt: skip
+
+    def merge(self) -> Launch:
+        """Its result as floats."""
+        return convert.merge_splits(self.source(), self.merged.data.ptr, self.n)
+
+
+def check(case: Case) -> None:
+    """Rope, the cache's writes and attention, for tokens that follow what is in the cache."""
+    batch, c = Batch(case), case
+    old = batch.old_rows()
+    out = buffers(FLOATS, batch.n, c.n_heads * c.value_size)
+    run(*batch.store(), batch.attend(), convert.convert(batch.source(), FLOATS, out.activation, batch.n), batch.merge())
+    found = cupy.asnumpy(out.levels)[: batch.merged.nbytes].view(np.float32).reshape(batch.merged.shape)
+    wrong = np.count_nonzero(cupy.asnumpy(batch.merged) != found)
+    report("merged splits: numbers that differ", wrong, 0)
+    theta = batch.positions[:, None].astype(np.float64) * batch.theta_scale ** np.arange(batch.n_pairs)
+    cosines, sines = np.cos(theta), np.sin(theta)
+    turned_q, turned_k = (twins.turn(each, cosines, sines, c.halves) for each in (batch.q, batch.k))
+    turned_q = twins.round_queries(c.formats[0], turned_q)
+    written = cupy.asnumpy(batch.device[0])
+    report(f"rope {c.name}", float(np.linalg.norm(written - turned_q) / np.linalg.norm(turned_q)), 1e-4)
+    exact = np.zeros(found.shape)
+    for sequence, (keys, values) in enumerate(old):
+        own = batch.sequences == sequence
+        new = []
+        for store, name, x in zip(batch.stores, c.formats, (turned_k[own], batch.v[own]), strict=True):
+            end = c.lengths[sequence] + c.n_new[sequence]
+            rows = store.read(batch.pages[sequence].tolist(), end)[c.lengths[sequence] :, 0]
+            new.append(twins.decode_rows(name, rows).astype(np.float64))
+            expected = twins.decode_rows(name, twins.encode_rows(name, x.astype(np.float32)))
+            error = np.linalg.norm(new[-1] - expected) / np.linalg.norm(expected)
+            report(f"rows in {name}", float(error), 2e-3 if name == "q8_0" else 1e-4)
+        all_keys, all_values = np.concatenate([keys, new[0]]), np.concatenate([values, new[1]])
+        exact[own] = twins.attend(
+            written[own].astype(np.float64), all_keys, all_values, batch.positions[own], c.size**-0.5
+        )
+    report(f"attention NMSE {c.name}", float(((found - exact) ** 2).sum() / (exact**2).sum()), 1e-7)
+
+
+CASES = (
+    Case(12, 2, 128, 128, (0,), (1,)),
+    Case(12, 2, 128, 128, (63,), (1,)),
+    Case(40, 8, 128, 128, (1000,), (1,)),
+    Case(28, 4, 128, 128, (5000,), (1,)),
+    Case(28, 4, 128, 128, (20000,), (1,)),
+    Case(28, 4, 128, 128, (300, 5, 64), (1, 2, 1)),
+    Case(28, 4, 128, 128, (300, 5, 64), (4, 2, 1)),
+    Case(28, 4, 128, 128, (3000,), (9,)),
+    Case(28, 4, 128, 128, (0,), (200,)),
+    Case(28, 4, 128, 128, (1000,), (300,)),
+    Case(28, 4, 128, 128, (100, 0), (37, 150)),
+    Case(4, 2, 16, 16, (70,), (9,), halves=False, page_size=4),
+    Case(4, 2, 16, 16, (70,), (1,), halves=False, page_size=4),
+    Case(4, 2, 80, 112, (700,), (2,)),
+    Case(4, 2, 80, 112, (700,), (200,)),
+    Case(4, 2, 256, 256, (700,), (1,)),
+    Case(4, 2, 256, 256, (700,), (200,)),
+    Case(32, 1, 64, 32, (70,), (3,)),
+    Case(28, 4, 128, 128, (600,), (1,), ("bf16", "bf16")),
+    Case(28, 4, 128, 128, (600,), (100,), ("f16", "bf16")),
+)
+
+
+def check_alike() -> None:
+    """A token gets the same bits whether it comes alone or with others."""
+    case = Case(28, 4, 128, 128, (700,), (40,))
+    batch = Batch(case)
+    batch.old_rows()
+    run(*batch.store(), batch.attend(), batch.merge())
+    expected, queries = cupy.asnumpy(batch.merged), batch.device[0]
+    for n in (1, 2, 4, 5, 20):
+        positions = batch.positions[-n:]
+        batch.shape, tiles = attention.cut(np.zeros(n, np.int32), int(positions[-1]) + 1, case.group)
+        batch.tiles, batch.n, batch.device[0] = cupy.asarray(tiles), n, queries[-n:].copy()
+        batch.device[3][:n] = cupy.asarray(positions)
+        batch.make_room()
+        run(batch.attend(), batch.merge())
+        wrong = np.count_nonzero(cupy.asnumpy(batch.merged) != expected[-n:])
+        report(f"attention of {n} tokens alone and among 40: numbers that differ", wrong, 0)
+
+
+def check_all() -> None:
+    """Every check."""
+    for case in CASES:
+        check(case)
+    check_alike()
+
+
+SEVEN, FOURTEEN = (28, 4, 128, 128), (40, 8, 128, 128)
+TIMED = (
+    *(Case(*SEVEN, (depth,), (1,)) for depth in (0, 500, 8192, 32768)),
+    Case(*SEVEN, (300,) * 64, (1,) * 64),
+    Case(*SEVEN, (32768,), (8,)),
+    Case(*FOURTEEN, (0,), (512,)),
+    Case(*FOURTEEN, (0,), (2048,)),
+    Case(*FOURTEEN, (1536,), (512,)),
+)
+
+
+def time_cases() -> Iterator[str]:
+    """Times of a layer: attention alone, and with what writes the cache and merges splits."""
+    for case in TIMED:
+        batches = [Batch(case) for _ in range(6)]
+        alone = seconds([device.launching(each.attend()) for each in batches])
+        stored = seconds([device.launching(launch) for each in batches for launch in (each.store()[1], each.attend())])
+        chain = [(each.store()[1], each.attend(), each.merge()) for each in batches]
+        whole = seconds([device.launching(launch) for each in chain for launch in each])
+        n_positions = sum(a + b for a, b in zip(case.lengths, case.n_new, strict=True))
+        n_bytes = n_positions * case.n_kv_heads * sum(store.row_bytes for store in batches[0].stores)
+        yield (
+            f"{case.name}: {alone * 1e6:.1f} us alone ({n_bytes / alone / COPY_RATE:.0%} of the memory's rate),"
+            f" {2 * stored * 1e6:.1f} with the cache's writes, {3 * whole * 1e6:.1f} with merging"
+        )
+
+
+def main() -> None:
+    """Check and time."""
+    check_all()
+    for line in time_cases():
+        say(line)
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(bool(failures))
