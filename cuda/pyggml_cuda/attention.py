@@ -20,7 +20,7 @@ _FEW_QUERIES, _FEW_TILES = 32, 4
 _MOST_VALUE_WARPS, _QUERY_WARPS = 7, 4
 #: The most columns of values that a warp with 16 queries has registers for.
 _MOST_COLUMNS = 128
-_POSITIONS, _PADDING = 64, 8
+_POSITIONS = 64
 #: Buffers of a tile's keys or values: what a multiprocessor has memory for in four blocks, or in two.
 _FEW_BUFFERS, _BUFFERS = 3, 4
 #: Shared memory that blocks take beside the buffers, in bytes.
@@ -102,15 +102,16 @@ def attend(
         "n_splits": shape.n_splits,
     }
     value_warps = _value_warps(shape.query_warps == 1, value_size)
-    # What a block that goes through all splits has found so far.
+    # What a block that goes through all splits has found so far; then also a decoded tile.
     kept_bytes = 4 * shape.rows * shape.query_warps * value_size if shape.n_splits == 1 else 0
-    row_bytes = 2 * max(keys.kind.tile_halves * (size + _PADDING), values.kind.tile_halves * (value_size + _PADDING))
-    room = (shared_limit - _OTHER_SHARED_BYTES - kept_bytes) // (_POSITIONS * row_bytes)
+    copy_bytes = _POSITIONS * max(keys.kind.copy_bytes(size), values.kind.copy_bytes(value_size))
+    kept_bytes += _POSITIONS * max(keys.kind.decoded_bytes(size), values.kind.decoded_bytes(value_size))
+    room = (shared_limit - _OTHER_SHARED_BYTES - kept_bytes) // copy_bytes
     buffers = min(room, _FEW_BUFFERS if shape.query_warps == 1 else _BUFFERS)
     numbers = size, value_size, shape.rows, shape.query_warps, value_warps, buffers
     name = f"attend<{keys.kind.expression}, {values.kind.expression}, {', '.join(map(str, numbers))}>"
     grid = (n_kv_heads, shape.n_tiles, shape.n_splits)
-    shared_bytes = buffers * _POSITIONS * row_bytes + kept_bytes
+    shared_bytes = buffers * copy_bytes + kept_bytes
     block = 32 * shape.query_warps * value_warps
     return Launch(KernelName("attention.cu", name), grid, block, (filled(ARGUMENTS, fields),), shared_bytes)
 

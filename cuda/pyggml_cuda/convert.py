@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyggml_cuda.formats import TILE_COLUMNS, Form
+from pyggml_cuda.formats import TILE_COLUMNS, Form, WideForm
 from pyggml_cuda.launch import FLOAT, INT, POINTER, KernelName, Launch, blocks, filled, structure
 from pyggml_cuda.matmul import Activation
 
@@ -35,15 +35,16 @@ class Source:
     split_size: int = 0
 
 
-def merge_splits(source: Source, out: int, n_rows: int) -> Launch:
-    """Write `n_rows` rows of the source `Splits` as floats; faster than `convert` where there are many splits."""
+def merge_splits(source: Source, out: int, n_rows: int, rotation: int = 0) -> Launch:
+    """Write `n_rows` rows of the source `Splits` as floats; faster than `convert` where there are many splits. Runs of
+    `rotation` numbers are rotated by a Hadamard transform."""
     values = {name: getattr(source, name) for name in SOURCE_ARGUMENTS.names or ()}
-    arguments = filled(SOURCE_ARGUMENTS, values), np.asarray(POINTER(out))
+    arguments = filled(SOURCE_ARGUMENTS, values), np.asarray(POINTER(out)), np.asarray(INT(rotation))
     grid = (source.n_columns // source.value_size, n_rows, 1)
     return Launch(KernelName("merge.cu", "merge_splits"), grid, 32 * blocks(source.value_size, 32), arguments)
 
 
-def convert(source: Source, form: Form, out: Activation, n_rows: int) -> Launch:
+def convert(source: Source, form: Form | WideForm, out: Activation, n_rows: int) -> Launch:
     """Write `n_rows` rows of a source in a form."""
     values = {name: getattr(source, name) for name in SOURCE_ARGUMENTS.names or ()}
     targets = {name: getattr(out, name) for name in FORM_ARGUMENTS.names or ()}

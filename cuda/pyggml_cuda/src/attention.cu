@@ -54,14 +54,14 @@ __global__ void __launch_bounds__(32 * QUERY_WARPS * VALUE_WARPS) attend(const A
     const int end = a.n_splits > 1 ? min(begin + SPLIT_SIZE, n_positions) : n_positions;
     const int n_tiles = (end - begin + POSITIONS - 1) / POSITIONS, n_splits = (end - begin + SPLIT_SIZE - 1) / SPLIT_SIZE;
     const int* pages = a.table.of_token(tile.first / group);
-    uint16_t* buffers = reinterpret_cast<uint16_t*>(shared_memory);
-    float* before = reinterpret_cast<float*>(buffers + BUFFERS * Ring::BUFFER_HALVES) + warp * ROWS * COLUMNS + lane;
+    uint8_t* memory = reinterpret_cast<uint8_t*>(shared_memory);
+    float* before = reinterpret_cast<float*>(memory + Ring::BYTES) + warp * ROWS * COLUMNS + lane;
 
     // What the step before or an earlier one has written can be copied before this step's keys and values are there.
     look_up(places, a, pages, begin, 0, end);
     if (n_splits > 1) look_up(places, a, pages, begin, 1, end);
     __syncthreads();
-    Ring ring{a.keys, a.values, places, buffers, kv_head, 2 * n_tiles};
+    Ring ring{a.keys, a.values, places, memory, kv_head, 2 * n_tiles};
     const int n_old_tiles = (a.table.positions[tile.first_token] - begin) / POSITIONS;
     bool waits = true;
 #pragma unroll
@@ -95,13 +95,13 @@ __global__ void __launch_bounds__(32 * QUERY_WARPS * VALUE_WARPS) attend(const A
         for (; tile_index < min((split + 1) * SPLIT_SIZE / POSITIONS, n_tiles); ++tile_index) {
             WeightOperands<ROWS> weights;
             const int first = begin + tile_index * POSITIONS;
-            part.template weigh<K, SIZE>(weights, queries, ring.take(), first, rows.positions, a.scale, lane);
-            part.template add<V, VALUE_SIZE>(weights, ring.take() + first_column, lane);
+            part.template weigh<K, SIZE>(weights, queries, ring.take_keys(), first, rows.positions, a.scale, lane);
+            part.template add<V, VALUE_SIZE>(weights, ring.take_values() + first_column, lane);
         }
         part.gather_weights();
         if (split > 0) part.fold_into(so_far, before);
         if (split + 1 < n_splits) part.save(so_far, before);
-        // Behind a take(), which all threads have come to, no place of the split before is needed any more.
+        // Behind a take, which all threads have come to, no place of the split before is needed any more.
         if (split + 2 < n_splits) look_up(places, a, pages, begin, split + 2, end);
     }
 #pragma unroll

@@ -1,8 +1,9 @@
 // Attention's result where there are many splits: a column a thread, a head a block, a token a row of blocks.
 //
-// The numbers are those of the source `Splits`. The sums of many splits are on their way at once, while the first warp
+// The numbers are those of the source `Splits`, rotated back if values are rotated in the cache. The sums of many splits are on their way at once, while the first warp
 // finds what each is to be multiplied with.
 #include "dependency.cuh"
+#include "hadamard.cuh"
 #include "sources.cuh"
 
 constexpr int AT_ONCE = 64;
@@ -37,7 +38,8 @@ __device__ inline void find_shares(SplitShares (&found)[AT_ONCE], const float2* 
     }
 }
 
-__global__ void __launch_bounds__(256) merge_splits(const SourceArguments a, float* out) {
+__global__ void __launch_bounds__(256) merge_splits(const SourceArguments a, float* out, const int rotation) {
+    __shared__ float row[256];
     __shared__ SplitShares found[AT_ONCE];
     release_successor();
     wait_for_predecessor();
@@ -61,5 +63,8 @@ __global__ void __launch_bounds__(256) merge_splits(const SourceArguments a, flo
             weight = fold(weight, found[i].weight, found[i].shares);
         }
     }
-    if (inside) out[static_cast<int64_t>(blockIdx.y) * a.n_columns + blockIdx.x * a.value_size + threadIdx.x] = value / weight;
+    if (inside) row[threadIdx.x] = value / weight;
+    rotate_row(row, a.value_size, rotation);
+    if (inside)
+        out[static_cast<int64_t>(blockIdx.y) * a.n_columns + blockIdx.x * a.value_size + threadIdx.x] = row[threadIdx.x];
 }

@@ -7,6 +7,7 @@ using int16_t = short;
 using uint16_t = unsigned short;
 using uint32_t = unsigned int;
 using int64_t = long long;
+using uint64_t = unsigned long long;
 
 [[maybe_unused]] constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 
@@ -58,6 +59,3 @@ __device__ inline float unaligned_half(const uint8_t* bytes) {
 
 // 16 bytes of memory that no kernel writes while this one runs.
 __device__ inline uint4 load_16(const void* address) { return __ldg(static_cast<const uint4*>(address)); }
-
-// 16 bytes of memory that a kernel before has written, maybe while this one runs already.
-__device__ inline uint4 load_16_written(const void* address) { return __ldcg(static_cast<const uint4*>(address)); }

@@ -33,11 +33,6 @@ def matrix_bytes(form: Format, n_rows: int, n_columns: int) -> int:
 
 def check_cache(shape: CacheShape) -> None:
     """UsageError for a cache that is not to be had."""
-    for option, name in (("cache_type_k", shape.key_format), ("cache_type_v", shape.value_format)):
-        if name not in CACHE_FORMATS:
-            raise UsageError(
-                f"{option} is {name}, which a GPU has not got; allowed are {', '.join(CACHE_FORMATS)}; or use -ngl 0"
-            )
     for what, size in (("keys", shape.key_size), ("values", shape.value_size)):
         if size % _SIZE_MULTIPLE or size > _LARGEST_SIZE:
             raise UsageError(

@@ -9,7 +9,7 @@ from pyggml.backend.cuda.activations import Activations, Pending
 from pyggml.backend.cuda.cache import CUDACache
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
-from pyggml.backend.cuda.products import multiply
+from pyggml.backend.cuda.products import input_form, multiply
 from pyggml.backend.cuda.weights import cuda_weight
 from pyggml_cuda import attention, device, rope, rows
 from pyggml_cuda.attention import AttentionShape
@@ -114,8 +114,7 @@ class Lowering:
         returns how many nodes that were."""
         group = _alike(nodes)
         first, n = group[0], self._n(group[0].x)
-        form = cuda_weight(first.weight).format
-        x = self._values.form(first.x, form.form, n)
+        x = self._values.form(first.x, input_form(first, n), n)
         sum_node = nodes[1] if len(group) == 1 and len(nodes) > 1 else None
         addend = None
         if isinstance(sum_node, g.Add) and n_uses[first.output.index] == 1 and first.output in sum_node.inputs:
@@ -139,14 +138,16 @@ class Lowering:
             raise TypeError("a CUDA plan needs queries and keys that are turned by the same angles")
         q, k, v, angles = (self._values.floats(each, n) for each in (queries.x, keys.x, node.values, keys.angles))
         r = keys.rope
-        heads = rope.Heads(node.n_heads, shape.n_kv_heads, shape.key_size, shape.value_size, r.n_pairs, r.halves)
+        rotations = cache.keys.rotation, cache.values.rotation
+        sizes = shape.key_size, shape.value_size
+        heads = rope.Heads(node.n_heads, shape.n_kv_heads, *sizes, r.n_pairs, r.halves, *rotations)
         both, table = (cache.keys.rows(node.layer), cache.values.rows(node.layer)), self._inputs.table
         self._launch(
             (q, k, v, angles),
             (q,),
             lambda at: rope.turn_and_store(heads, at(q), at(k), at(v), at(angles), both, table, n),
         )
-        cut, sizes = self._shape, (shape.key_size, shape.value_size)
+        cut = self._shape
         per_query = 4 * n * node.n_heads * cut.n_splits
         sums, states = Buffer(per_query * shape.value_size), Buffer(per_query * 2)
         tiles = self._inputs.tiles
@@ -171,11 +172,12 @@ class Lowering:
         def source(at: Addresses) -> Source:
             return Source("Splits", columns, at(sums), at(states), *merge)
 
-        if cut.n_splits <= _FEW_SPLITS:
+        rotation = cache.values.rotation
+        if cut.n_splits <= _FEW_SPLITS and not rotation:
             self._values.set_pending(node.output, Pending((sums, states), source))
             return
         out = self._float_buffer(node.output)
-        self._launch((sums, states), (out,), lambda at: merge_splits(source(at), at(out), n))
+        self._launch((sums, states), (out,), lambda at: merge_splits(source(at), at(out), n, rotation))
 
     def _add(self, node: g.Add) -> None:
         n = self._n(node.output)
