@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pyggml_cuda import cache_store, device
+from pyggml_cuda import cache_store, device, trial
 from pyggml_cuda.launch import Launch
 from pyggml_reference.ptx.memory import GLOBAL_BASE
 from tests.cuda.emulation import Emulator
@@ -140,6 +140,7 @@ class EmulatedDevice:
             monkeypatch.setattr(device, name, function)
         monkeypatch.setattr(cache_store, "cupy", self.cupy)
         monkeypatch.setattr(cache_store, "settle", lambda: None)
+        trial.wide_products_agree.cache_clear()
         monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: True)
 
     def _launching(self, launch: Launch) -> Action:

@@ -6,7 +6,7 @@ from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import activation
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.weights import cuda_weight
-from pyggml_cuda import device, matmul, matmul_wide
+from pyggml_cuda import device, matmul, matmul_wide, trial
 from pyggml_cuda.formats import BFLOATS, Form, RowFormat, TileFormat, WideForm
 
 
@@ -17,7 +17,9 @@ def input_form(node: g.Linear, n_rows: int) -> Form | WideForm:
 
 def _wide_form(node: g.Linear, n_rows: int) -> WideForm | None:
     """The form that its product by warpgroups takes; None if there is a better way."""
-    return matmul_wide.wide_form(cuda_weight(node.weight).format, n_rows, device.compute_capability())
+    form = cuda_weight(node.weight).format
+    wide = matmul_wide.wide_form(form, n_rows, device.compute_capability())
+    return wide if isinstance(form, TileFormat) and wide and trial.wide_products_agree(form) else None
 
 
 def multiply(
