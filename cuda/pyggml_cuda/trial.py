@@ -51,6 +51,6 @@ def _product(form: TileFormat, shape: Form | WideForm, weights: int, x: int) -> 
     if isinstance(shape, WideForm):
         device.run_now(*matmul_wide.multiply(form, matrices, activation, _TOKENS, _COLUMNS, parts.data.ptr))
     else:
-        device.run_now(matmul.multiply(form, matrices, activation, _TOKENS, _COLUMNS))
+        device.run_now(matmul.multiply(form, matrices, activation, _TOKENS, _COLUMNS, device.compute_capability()))
     found: npt.NDArray[np.float32] = cupy.asnumpy(out).view(np.float32)
     return found

@@ -114,7 +114,7 @@ class EmulatedDevice:
     """A GPU of some compute capability, with 64 MiB of memory."""
 
     def __init__(self, capability: tuple[int, int] = (9, 0), n_bytes: int = 1 << 26) -> None:
-        self.emulator = Emulator(n_bytes)
+        self.emulator = Emulator(n_bytes, f"{capability[0]}{capability[1]}")
         self.cupy = EmulatedCuPy(self.emulator)
         self.capability = capability
         self.launched: list[str] = []

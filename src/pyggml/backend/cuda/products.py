@@ -65,7 +65,9 @@ def _by_kernel(
 ) -> device.Action:
     form, n_columns = cuda_weight(nodes[0].weight).format, nodes[0].weight.n_columns
     rows = activation(form.form, n_rows, n_columns, at(x))
-    return device.launching(matmul.multiply(form, _matrices(nodes, addend, outputs, at), rows, n_rows, n_columns))
+    matrices = _matrices(nodes, addend, outputs, at)
+    launch = matmul.multiply(form, matrices, rows, n_rows, n_columns, device.compute_capability())
+    return device.launching(launch)
 
 
 def _by_warpgroups(
