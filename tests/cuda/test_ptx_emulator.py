@@ -85,7 +85,8 @@ def test_copies_are_late_unless_waited_for() -> None:
     copy = (
         "__shared__ __align__(16) unsigned x[256]; x[4 * i] = 1; __syncthreads();"
         ' asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::'
-        ' "r"((unsigned)__cvta_generic_to_shared(x + 4 * i)), "l"(data + 4 * (i / 4)) : "memory"); {wait} data[i] = x[4 * i];'
+        ' "r"((unsigned)__cvta_generic_to_shared(x + 4 * i)), "l"(data + 4 * (i / 4)) : "memory");'
+        " {wait} data[i] = x[4 * i];"
     )
     data = np.arange(N, dtype=np.uint32) + 100
     waited = run(copy.replace("{wait}", 'asm volatile("cp.async.wait_all;" ::: "memory"); __syncthreads();'), data)
