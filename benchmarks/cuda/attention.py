@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from benchmarks.cuda.kernels import Doubles, buffers, failures, report, run, say
 from benchmarks.cuda.times import COPY_RATE, seconds
-from pyggml_cuda import attention, cache, convert, device, rope
+from pyggml_cuda import attention, cache, convert, device, matmul, rope
 from pyggml_cuda.cache_store import RowStore
 from pyggml_cuda.formats import FLOATS
 from pyggml_cuda.launch import Launch
@@ -143,12 +143,13 @@ class Batch:
         c = self.case
         return convert.Source(
             "Splits", c.n_heads * c.value_size, self.sums.data.ptr, self.states.data.ptr, self.device[3].data.ptr,
-            0.0, c.value_size, self.shape.n_splits, attention.SPLIT_SIZE,
+            0.0, c.value_size, self.shape.n_splits, attention.SPLIT_SIZE, self.rotations[1],
         )  # fmt: skip
 
     def merge(self) -> Launch:
         """Its result as floats."""
-        return convert.merge_splits(self.source(), self.merged.data.ptr, self.n, self.rotations[1])
+        target = matmul.Activation(self.merged.data.ptr, 0, 0, 4 * self.merged[0].size, 0, 0)
+        return convert.merge(self.source(), FLOATS, target, self.n)
 
 
 def check(case: Case) -> None:
@@ -156,7 +157,8 @@ def check(case: Case) -> None:
     batch, c = Batch(case), case
     old = batch.old_rows()
     out = buffers(FLOATS, batch.n, c.n_heads * c.value_size)
-    run(*batch.store(), batch.attend(), convert.convert(batch.source(), FLOATS, out.activation, batch.n), batch.merge())
+    at_once = convert.convert_at_once(batch.source(), FLOATS, out.activation, batch.n)
+    run(*batch.store(), batch.attend(), at_once, batch.merge())
     converted = cupy.asnumpy(out.levels)[: batch.merged.nbytes].view(np.float32).reshape(batch.merged.shape)
     found = cupy.asnumpy(batch.merged)
     if not batch.rotations[1]:

@@ -49,6 +49,10 @@ def test_prompts_that_go_through_many_splits() -> None:
     attention.check(Case(5, 1, 32, 32, (770,), (60,)))
 
 
+def test_many_splits() -> None:
+    attention.check(Case(5, 1, 32, 48, (17000,), (1,)))
+
+
 def test_a_small_gpu(device: EmulatedDevice) -> None:
     device.capability = 7, 5
     attention.check(Case(5, 1, 128, 128, (100,), (20,)))

@@ -13,12 +13,9 @@ from pyggml.backend.cuda.products import input_form, multiply
 from pyggml.backend.cuda.weights import cuda_weight
 from pyggml_cuda import attention, device, rope, rows
 from pyggml_cuda.attention import AttentionShape
-from pyggml_cuda.convert import Source, merge_splits
+from pyggml_cuda.convert import Source
 from pyggml_cuda.launch import Launch
 from pyggml_cuda.matmul import MAX_MATRICES
-
-#: Splits that are merged on the way into a product's form.
-_FEW_SPLITS = 8
 
 
 class Lowering:
@@ -167,17 +164,9 @@ class Lowering:
             ),
         )
         columns = node.output.n_columns
-        merge = (self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE)
-
-        def source(at: Addresses) -> Source:
-            return Source("Splits", columns, at(sums), at(states), *merge)
-
-        rotation = cache.values.rotation
-        if cut.n_splits <= _FEW_SPLITS and not rotation:
-            self._values.set_pending(node.output, Pending((sums, states), source))
-            return
-        out = self._float_buffer(node.output)
-        self._launch((sums, states), (out,), lambda at: merge_splits(source(at), at(out), n, rotation))
+        merge = self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE, cache.values.rotation
+        pending = Pending((sums, states), lambda at: Source("Splits", columns, at(sums), at(states), *merge))
+        self._values.set_pending(node.output, pending)
 
     def _add(self, node: g.Add) -> None:
         n = self._n(node.output)
