@@ -88,11 +88,18 @@ class Batch:
         self.table = cache.PageTable(pages, positions, sequences, n_pages)
         self.n_pairs = c.size // 2
         self.theta_scale = float(np.float32(10000.0 ** (-1 / self.n_pairs)))
-        self.shape, tiles = attention.cut(self.sequences, max(ends), c.group)
+        self.shape, tiles = self.cut(self.sequences, max(ends))
         self.tiles = cupy.asarray(tiles)
         self.factors = cupy.ones(self.n_pairs, cupy.float32)
         self.angles = cupy.zeros((n, 2, self.n_pairs), cupy.float32)
         self.make_room()
+
+    def cut(self, sequences: Array, n_positions: int) -> tuple[attention.AttentionShape, Array]:
+        """Tiles of queries of such sequences."""
+        c = self.case
+        kinds = cache.CACHE_FORMATS[c.formats[0]], cache.CACHE_FORMATS[c.formats[1]]
+        warps = attention.most_query_warps(kinds, (c.size, c.value_size), device.shared_limit())
+        return attention.cut(sequences, n_positions, c.group, warps)
 
     def make_room(self) -> None:
         """For results, with garbage in it."""
@@ -233,7 +240,7 @@ def check_alike(case: Case) -> None:
     expected, queries = cupy.asnumpy(batch.merged), batch.device[0]
     for n in (1, 2, 4, 5, 20):
         positions = batch.positions[-n:]
-        batch.shape, tiles = attention.cut(np.zeros(n, np.int32), int(positions[-1]) + 1, case.group)
+        batch.shape, tiles = batch.cut(np.zeros(n, np.int32), int(positions[-1]) + 1)
         batch.tiles, batch.n, batch.device[0] = cupy.asarray(tiles), n, cupy.asarray(queries[-n:])
         batch.device[3][:n] = cupy.asarray(positions)
         batch.make_room()

@@ -178,6 +178,14 @@ def test_what_a_gpu_cannot_do_is_refused(device: FakeDevice) -> None:
         backend.matrix(np.zeros(24, np.uint8), format_named("F16").type_id, 1, 12)
 
 
+def test_heads_that_need_more_shared_memory(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyggml_cuda.device.shared_limit", lambda: 16 * 1024)
+    with pytest.raises(
+        UsageError, match="heads of 64 and 64 numbers in f16 and f16 need more than the 16384 bytes of shared memory"
+    ):
+        DeviceDecoder("Q8_0", True).compiled_for(CUDABackend(N_BATCH, N_SEQUENCES))
+
+
 def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(n_bytes: int) -> None:
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
