@@ -1,6 +1,7 @@
 """A device that only keeps books: memory with addresses, launches recorded instead of run."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,5 +84,6 @@ class FakeDevice:
             "new_stream": Stream,
             "run_now": lambda *launches: self.launched.extend(launches),
             "settle": lambda: None,
+            "on": lambda number: nullcontext(),
         }.items():
             monkeypatch.setattr(device, name, function)
