@@ -7,6 +7,8 @@ from pyggml.errors import UsageError
 
 #: What `split_mode` may be: each GPU has some of the layers, or one has all of them.
 LAYER, NONE = "layer", "none"
+#: What main memory and its cores are called beside the names of GPUs.
+CPU = "CPU"
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class DeviceOptions:
     tensor_split: tuple[float, ...] = ()
     """How many layers each GPU gets, in proportion; a GPU without a number gets none, all do by their free memory if
     there is no number above 0."""
+
+    override_tensor: tuple[tuple[str, str], ...] = ()
+    """Regular expressions, and the device where all tensors lie in whose names one is found; the first one decides."""
+    kv_offload: bool = True
+    """Whether keys and values lie on their layer's GPU; otherwise in main memory."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing. Raises UsageError."""
@@ -50,10 +57,14 @@ def name(number: int) -> str:
     return f"CUDA{number}"
 
 
+def usable() -> dict[str, int]:
+    """The numbers of the GPUs that can be used, by name; there has to be a driver."""
+    return {name(number): number for number in importlib.import_module("pyggml_cuda.device").usable()}
+
+
 def choose(options: DeviceOptions) -> tuple[int, ...]:
     """The GPUs that layers may be placed on, by their numbers; there has to be one. UsageError for others."""
-    usable = importlib.import_module("pyggml_cuda.device").usable()
-    numbers = {name(number): number for number in usable}
+    numbers = usable()
     wanted = list(numbers) if options.devices is None else options.devices
     for device in wanted:
         if device not in numbers:

@@ -1,6 +1,7 @@
 """Placing weights, compiling graphs for batch shapes and running them on one GPU."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
@@ -83,40 +85,37 @@ class CUDAExecutable:
         self._result = graph.result
         self._cache = cache
         self._group = _group(graph, cache)
-        first = next(node for node in graph.nodes if isinstance(node, Embed | Receive))
-        self._table = host_table(first.table) if isinstance(first, Embed) else None
+        first = [node for node in graph.nodes if isinstance(node, Embed | Receive)]
+        self._tables = [host_table(node.table) for node in first if isinstance(node, Embed)]
+        self._n_received = len(first) - len(self._tables)
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, first.output.n_columns)
+        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [node.output for node in first])
+        self._exchange = Exchange()
         self._stream = device.new_stream()
         self._arena = device.allocate(0)
         self._host_result = np.zeros(0, np.uint8)
         self._kept: dict[int, Any] = {}
         self._plans: OrderedDict[tuple[int, int, AttentionShape], _Plan] = OrderedDict()
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
+        if len(received) != self._n_received:
+            raise TypeError("a graph that begins with rows of another needs these")
         with at_work(self._number):
-            return self._run(step, received)
+            return self._run(step, [*(table.rows(step.tokens) for table in self._tables), *received])
 
-    def _run(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    def _run(self, step: Step, first_rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
         plan = self._plan(n_rows, shape)
         rows, columns = n_rows[self._result.rows], self._result.n_columns
-        self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
+        self._inputs.send(step, tiles, first_rows, self._stream)
         self._start(plan)
         result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
         if rows:
             device.copy_to_host(result, plan.result, self._stream)
         self._stream.synchronize()
         return result
-
-    def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
-        if self._table is not None:
-            return self._table.rows(step.tokens)
-        if received is None:
-            raise TypeError("a graph that begins with rows of another needs these")
-        return received
 
     def _start(self, plan: _Plan) -> None:
         """A plan's first run launches kernel by kernel: shapes that never come again need no graph."""
@@ -150,7 +149,7 @@ class CUDAExecutable:
         return self._plans[key]
 
     def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
-        lowering = Lowering(self._cache, self._inputs, self._constant, n_rows, shape)
+        lowering = Lowering(self._cache, self._inputs, self._exchange, self._constant, n_rows, shape)
         result = lowering.lower(self._nodes)
         offsets, n_bytes = lay_out(lowering.operations, result)
         if n_bytes > self._arena.size:
