@@ -13,7 +13,7 @@ from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
-from pyggml.backend.cuda.memory import lay_out
+from pyggml.backend.cuda.memory import Arena, lay_out
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
@@ -34,6 +34,7 @@ class CUDABackend:
         self._n_batch = n_batch
         self._n_sequences = n_sequences
         self._number = number
+        self._arena = Arena()
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CUDAWeight:
         """See `Backend.matrix`."""
@@ -60,7 +61,7 @@ class CUDABackend:
         if any(isinstance(node, Observe) for node in graph.nodes):
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
         with room_for(f"what comes with a batch of {self._n_batch} tokens", self._number):
-            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number)
+            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number, self._arena)
 
 
 @dataclass
@@ -69,6 +70,8 @@ class _Plan:
 
     actions: list[device.Action]
     result: int
+    arena: int
+    """Where the arena was."""
     capturable: bool
     """Whether a graph can hold them: there have to be some, and CuPy does not let cuBLAS be captured."""
     n_runs: int = 0
@@ -76,10 +79,12 @@ class _Plan:
 
 
 class CUDAExecutable:
-    """One graph's plans, by batch shape, over shared memory, on the GPU of this number: the current one when it is
-    made."""
+    """One graph's plans, by batch shape, over the memory that its backend has, on the GPU of this number: the current
+    one when it is made."""
 
-    def __init__(self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int, number: int) -> None:
+    def __init__(
+        self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int, number: int, arena: Arena
+    ) -> None:
         self._number = number
         self._nodes = graph.nodes
         self._result = graph.result
@@ -92,7 +97,7 @@ class CUDAExecutable:
         self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [node.output for node in first])
         self._exchange = Exchange()
         self._stream = device.new_stream()
-        self._arena = device.allocate(0)
+        self._arena = arena
         self._host_result = np.zeros(0, np.uint8)
         self._kept: dict[int, Any] = {}
         self._plans: OrderedDict[tuple[int, int, AttentionShape], _Plan] = OrderedDict()
@@ -141,7 +146,7 @@ class CUDAExecutable:
 
     def _plan(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
         key = n_rows["tokens"], n_rows["outputs"], shape
-        if key not in self._plans:
+        if key not in self._plans or self._plans[key].arena != self._arena.address:
             self._plans[key] = self._compile(n_rows, shape)
             if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
@@ -152,20 +157,17 @@ class CUDAExecutable:
         lowering = Lowering(self._cache, self._inputs, self._exchange, self._constant, n_rows, shape)
         result = lowering.lower(self._nodes)
         offsets, n_bytes = lay_out(lowering.operations, result)
-        if n_bytes > self._arena.size:
-            # Plans hold addresses in the arena.
-            self._plans.clear()
-            what = f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"
-            with room_for(what, self._number):
-                self._arena = device.allocate(n_bytes)
-        base = int(self._arena.data.ptr)
+        what = f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"
+        with room_for(what, self._number):
+            self._arena.grow(n_bytes)
+        base = self._arena.address
 
         def address(buffer: Any) -> int:
             return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
 
         actions = [each.build(address) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
-        return _Plan(actions, address(result), capturable)
+        return _Plan(actions, address(result), base, capturable)
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:
