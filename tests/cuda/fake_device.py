@@ -62,6 +62,7 @@ class FakeDevice:
 
     launched: list[Launch] = field(default_factory=list)
     n_captured: int = 0
+    capability: tuple[int, int] = (8, 0)
     current: list[int] = field(default_factory=lambda: [0])
     n_launched: dict[int, int] = field(default_factory=dict)
     """How many launches each device had."""
@@ -115,6 +116,7 @@ class FakeDevice:
             "copy_to_host": self._copy,
             "new_stream": lambda: Stream(self.current[-1]),
             "run_now": self._run_now,
+            "compute_capability": lambda: self.capability,
             "settle": lambda: None,
             "on": self._on,
         }.items():

@@ -228,7 +228,7 @@ def test_a_gpu_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch, n_devices: int, capability: tuple[int, int], reason: str | None
 ) -> None:
     monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: n_devices)
-    monkeypatch.setattr("pyggml_cuda.device.compute_capability", lambda number: capability)
+    monkeypatch.setattr("pyggml_cuda.device.capability_of", lambda number: capability)
     found = unavailable()
     assert (found is None) == (reason is None)
     assert reason is None or reason in str(found)
