@@ -24,7 +24,7 @@ class Needs:
     shared: int
     """Once, wherever there are layers: a batch on its way through them, a matrix on its way to its place."""
     overriding: Mapping[str, int] = field(default_factory=dict)
-    """What tensors take that lie on a GPU whatever it has of layers, by its name."""
+    """What tensors take that lie on a GPU whatever it has of layers, with a batch for them, by its name."""
 
     def room(self, number: int, n_free: int) -> "Room":
         """What this leaves of a GPU's free memory."""

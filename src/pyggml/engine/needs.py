@@ -25,7 +25,8 @@ def gpu_needs(
     """The bytes of each layer with its part of the cache, of the output, and of a batch whose logits are all wanted.
 
     Without a cache if it is to be in main memory. Overrides are patterns of names, and the devices of the tensors that
-    have such names: these are counted for that GPU alone. UsageError, ModelError for what a GPU does not take.
+    have such names: these are counted for that GPU alone, with a batch. UsageError, ModelError for what a GPU does not
+    take.
     """
     devices = [CountingGPU(formats) for _ in range(config.n_layers + 1)]
     named = {name: CountingGPU(formats) for _, name in overrides if name != CPU}
@@ -36,5 +37,5 @@ def gpu_needs(
             device.count_cache(replace(cache, n_layers=1))
     _, n_batch_bytes = lay_out(decoder_graph(config, weights).nodes, {"tokens": n_batch, "outputs": n_batch})
     n_passing_bytes = max(device.n_passing_bytes for device in (*devices, *named.values()))
-    taken = {name: device.n_bytes for name, device in named.items()}
+    taken = {name: device.n_bytes + n_batch_bytes for name, device in named.items()}
     return Needs(tuple(device.n_bytes for device in devices), n_batch_bytes + n_passing_bytes, taken)
