@@ -34,7 +34,7 @@ def _device(monkeypatch: pytest.MonkeyPatch) -> None:
 def filled(key_format: str, value_format: str) -> tuple[CPUCache, CUDACache]:
     """The same rows in both."""
     shape = CacheShape(2, 3, 64, 32, 4, 8, key_format, value_format)
-    both = CPUCache(shape), CUDACache(shape)
+    both = CPUCache(shape), CUDACache(shape, 0)
     rows = [
         twins.encode_rows(name, RNG.standard_normal((shape.n_layers, N, shape.n_kv_heads, size)).astype(np.float32))
         for name, size in ((key_format, 64), (value_format, 32))
