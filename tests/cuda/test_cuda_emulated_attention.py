@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings; test_cuda_sources compiles every kernel")
@@ -61,3 +62,23 @@ def test_a_small_gpu(device: EmulatedDevice) -> None:
 
 def test_a_token_is_the_same_in_every_batch() -> None:
     attention.check_alike(Case(7, 1, 32, 32, (260,), (40,)))
+
+
+@pytest.mark.parametrize(("before", "new"), [(40, 1), (127, 2), (266, 1), (60, 20)])
+def test_what_a_step_writes_is_read_behind_it_alone(device: EmulatedDevice, before: int, new: int) -> None:
+    """Attention begins while the kernel before it still turns queries and writes the cache."""
+    batch = attention.Batch(Case(3, 1, 32, 32, (before,), (new,)))
+    batch.old_rows()
+    (angles, store), attend, merge = batch.store(), batch.attend(), batch.merge()
+    pages = batch.pages[0].tolist()
+    rows = [each.read(pages, before + new) for each in batch.stores]
+    kernels.run(angles, store, attend, merge)
+    expected = batch.merged.copy()
+    batch.device[0][...] = batch.q
+    for each, old in zip(batch.stores, rows, strict=True):
+        each.write(pages, before + new, old)
+    device.emulator.memory.predecessor = lambda: kernels.run(store)
+    kernels.run(attend)
+    assert device.emulator.memory.predecessor is None
+    kernels.run(merge)
+    assert np.array_equal(batch.merged, expected)
