@@ -12,14 +12,18 @@ from benchmarks.cuda.attention import Case
 from tests.cuda.emulated_device import EmulatedDevice, Stream
 
 
+def install(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    device.install(monkeypatch)
+    for module in (attention, kernels):
+        monkeypatch.setattr(module, "cupy", device.cupy)
+        monkeypatch.setattr(module, "failures", [])
+    monkeypatch.setattr(kernels, "Stream", Stream)
+
+
 @pytest.fixture(autouse=True)
 def device(monkeypatch: pytest.MonkeyPatch) -> Any:
     emulated = EmulatedDevice()
-    emulated.install(monkeypatch)
-    for module in (attention, kernels):
-        monkeypatch.setattr(module, "cupy", emulated.cupy)
-        monkeypatch.setattr(module, "failures", [])
-    monkeypatch.setattr(kernels, "Stream", Stream)
+    install(emulated, monkeypatch)
     yield emulated
     assert not kernels.failures
 
@@ -54,10 +58,12 @@ def test_many_splits() -> None:
     attention.check(Case(5, 1, 32, 48, (17000,), (1,)))
 
 
-def test_a_small_gpu(device: EmulatedDevice) -> None:
-    device.capability = 7, 5
-    attention.check(Case(5, 1, 128, 128, (100,), (20,)))
-    assert device.launched[2] == "attend<CacheHalf, CacheHalf, 128, 128, 16, 4, 1, 1>"
+@pytest.mark.parametrize(("new", "expected"), [(1, "128, 128, 8, 1, 4, 3"), (20, "128, 128, 16, 4, 1, 1")])
+def test_compute_capability_7_5(monkeypatch: pytest.MonkeyPatch, new: int, expected: str) -> None:
+    device = EmulatedDevice((7, 5))
+    install(device, monkeypatch)
+    attention.check(Case(5, 1, 128, 128, (70,), (new,)))
+    assert device.launched[2] == f"attend<CacheHalf, CacheHalf, {expected}>"
 
 
 def test_a_token_is_the_same_in_every_batch() -> None:

@@ -56,6 +56,12 @@ def test_other_caches(device: EmulatedDevice, cache_format: str) -> None:
     assert nmse(gpu, cpu) < {"f32": 1e-10, "bf16": 1e-5, "q8_0": 1e-5}[cache_format]
 
 
+def test_compute_capability_7_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    EmulatedDevice((7, 5)).install(monkeypatch)
+    cpu, gpu = (each.read(TEXT, [20, 1, 2]) for each in runners("Q4_K"))
+    assert nmse(gpu, cpu) < 1e-4
+
+
 def test_products_that_come_out_wrong_are_left_alone(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     multiply = matmul_wide.multiply
 
