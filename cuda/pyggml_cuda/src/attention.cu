@@ -37,9 +37,15 @@ __device__ inline void look_up(
     }
 }
 
+// Four blocks with few queries are to share a multiprocessor, so that all splits of a long context are computed at once.
+template <int THREADS, int ROWS, int NUMBERS>
+constexpr int LEAST_BLOCKS = ROWS == 8 && THREADS <= 128 && NUMBERS <= 256 ? 4 : 1;
+
 // With one split for each row of blocks (n_splits > 1) a block writes that split's part; otherwise it folds all splits.
 template <class K, class V, int SIZE, int VALUE_SIZE, int ROWS, int QUERY_WARPS, int VALUE_WARPS, int BUFFERS>
-__global__ void __launch_bounds__(32 * QUERY_WARPS * VALUE_WARPS) attend(const AttentionArguments a) {
+__global__ void __launch_bounds__(
+    32 * QUERY_WARPS * VALUE_WARPS, LEAST_BLOCKS<32 * QUERY_WARPS * VALUE_WARPS, ROWS, SIZE + VALUE_SIZE>)
+attend(const AttentionArguments a) {
     constexpr int THREADS = 32 * QUERY_WARPS * VALUE_WARPS, COLUMNS = VALUE_SIZE / VALUE_WARPS;
     using Ring = TileRing<K, V, SIZE, VALUE_SIZE, THREADS, BUFFERS>;
     extern __shared__ uint4 shared_memory[];
