@@ -127,7 +127,9 @@ class Run:
         is_question = self._prompt is not None and (is_script or bool(self._pictures))
         single_turn = interaction.single_turn or (is_question and not goes_on)
         shift = self._options.length.context_shift
-        conversation = Conversation(stage, template, self._system, shift, Gallery(model.look))
+        conversation = Conversation(
+            stage, template, self._system, shift, Gallery(model.look, stage.console, stage.totals)
+        )
         return conversation.run(self._prompt or None, single_turn, self._pictures)
 
     def _stage(self, model: Model, answerer: Answerer, totals: Totals) -> Stage:
