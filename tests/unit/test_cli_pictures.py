@@ -13,7 +13,7 @@ from pyggml.cli.gallery import Gallery
 from pyggml.cli.timings import Totals
 from pyggml.engine import Picture
 from pyggml.errors import ImageError
-from tests.unit.cli_fakes import CHATML, FakeModel
+from tests.unit.cli_fakes import CHATML, FakeModel, Reply
 from tests.unit.cli_running import invoke, run_fake
 
 TOWER = ("-m", "text.gguf", "--mmproj", "vision.gguf")
@@ -107,6 +107,14 @@ def test_a_terminal_shows_which_picture_is_looked_at(monkeypatch: pytest.MonkeyP
     with pytest.raises(ImageError, match="it is none"):
         gallery.add(Path("b.png"))
     assert shown == ["Looking at a.png", "-", "Looking at b.png", "-"]
+
+
+def test_a_context_that_cannot_be_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FakeModel(Reply("one", reason="context"))
+    model.engine.can_shift = False
+    result = run(monkeypatch, model, ["-p", "Hello", "--context-shift"])
+    assert "--context-shift: tokens of a model that sees pictures have several positions" in result.stderr
+    assert "so the text ends here: -c N makes the context larger\n" in result.stderr
 
 
 def test_a_picture_needs_a_tower() -> None:
