@@ -91,9 +91,11 @@ class Tower:
         # Without windows all patches are in one, and stay in their order.
         order, windows = windows_of(grid, c.window if c.full_every else max(grid.n_rows, grid.n_columns))
         rows = (4 * order[:, None] + np.arange(4)).ravel()
+        # Those in the picture's order are let go of.
+        patches = patches[rows]
         step = PictureStep(
-            np.ascontiguousarray(patches[rows]),
-            np.ascontiguousarray(grid.places()[rows]),
+            patches,
+            grid.places()[rows],
             np.repeat(windows, 4).astype(np.int32),
             np.argsort(order).astype(np.int32),
         )
