@@ -129,7 +129,7 @@ class Races:
     def arrive(self, lane: int, knowledge: npt.NDArray[np.int32] | None) -> npt.NDArray[np.int32]:
         """What a barrier in memory knows once this lane has arrived there too."""
         block, warp = (int(each[0]) for each in self._where(np.array([lane])))
-        known = self._known[block, warp].copy()
+        known: npt.NDArray[np.int32] = self._known[block, warp].copy()
         self._advance(block, [warp])
         if knowledge is not None:
             np.maximum(known, knowledge, out=known)
