@@ -308,7 +308,6 @@ def load(
         n_gpu_layers,
         config.n_layers,
         needs=needs,
-        unfit=f"{config.architecture.name} is for the CPU" if config.architecture.has_sections else None,
         formats=known,
         n_threads=n_threads,
         n_batch=n_batch,
@@ -329,7 +328,13 @@ def load(
     tower = None
     if mmproj is not None:
         tower = _load_tower(
-            mmproj, config, placement, formats=formats, min_tokens=image_min_tokens, max_tokens=image_max_tokens
+            mmproj,
+            config,
+            placement,
+            formats=formats,
+            n_threads=n_threads,
+            min_tokens=image_min_tokens,
+            max_tokens=image_max_tokens,
         )
     return Model(file, tokenizer, config, engine, placement, tower)
 
@@ -340,16 +345,18 @@ def _load_tower(
     placement: Placement,
     *,
     formats: Iterable[OwnFormat],
+    n_threads: int | None,
     min_tokens: int,
     max_tokens: int,
 ) -> Tower:
-    backend = placement.layers[0]
-    if not config.architecture.has_sections or not isinstance(backend, CPUBackend):
+    if not config.architecture.has_sections:
         raise UsageError(
             f"mmproj is {os.fspath(path)}, but a model of the architecture {config.architecture.name} sees no pictures"
         )
     with GGUFFile.open(path) as file:
         known = Formats.of(formats).for_file(file).by_number
+    first = placement.layers[0]
+    backend = first if isinstance(first, CPUBackend) else CPUBackend(n_threads, 1, 1, known)
     return Tower(path, backend, config.n_embd, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
 
 

@@ -75,7 +75,6 @@ def place(
     n_layers: int,
     *,
     needs: Callable[[], Needs],
-    unfit: str | None,
     formats: Mapping[int, Format],
     n_threads: int | None,
     n_batch: int,
@@ -85,10 +84,10 @@ def place(
     number for all of them, `auto` for as many as fit into the memory that is free, but for a margin.
 
     RuntimeWarning, and the CPU, if that cannot be; but for `auto` where there is no GPU: then without a warning. For a
-    number, `needs` raises if a GPU does not take the model. UsageError for any other word. unfit: why the model is for
-    the CPU alone, if it is. formats: those that it may be stored in, by their number in the file.
+    number, `needs` raises if a GPU does not take the model. UsageError for any other word. formats: those that it may
+    be stored in, by their number in the file.
     """
-    choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, unfit or _unfit(formats), needs)
+    choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, _unfit(formats), needs)
     on_gpu: tuple[Backend, ...] = ()
     if choice.n_on_gpu:
         cuda = importlib.import_module("pyggml.backend.cuda")

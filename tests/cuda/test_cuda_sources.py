@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyggml_cuda import attention, cache, convert, matmul, pack, rope
+from pyggml_cuda import attention, cache, convert, matmul, pack, rope, sections
 from pyggml_cuda.sources import DIRECTORY, program
 from tests.cuda.nvrtc import CompileError, compile_program
 
@@ -31,6 +31,7 @@ KERNELS = {
     "pack.cu": [f"pack<{each}>" for each in FORMATS if not each.startswith("Decoded")],
     "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>"],
     "rows.cu": ["select_rows", "add"],
+    "sections.cu": ["section_angles"],
 }
 
 STRUCTURES = {
@@ -39,6 +40,7 @@ STRUCTURES = {
     "matmul_few.cu": {"MatmulArguments": matmul.ARGUMENTS},
     "pack.cu": {"PackArguments": pack.ARGUMENTS},
     "rope.cu": {"AnglesArguments": rope.ANGLES_ARGUMENTS, "TurnAndStoreArguments": rope.STORE_ARGUMENTS},
+    "sections.cu": {"SectionArguments": sections.ARGUMENTS},
 }
 
 

@@ -20,6 +20,8 @@ from pyggml.models import DecoderConfig, architecture_of
 from pyggml.placement import MARGIN
 from pyggml_kernels.formats import FORMATS
 from pyggml_reference.random_model import RandomModel, random_model
+from pyggml_reference.random_tower import RandomTower, random_tower
+from tests.model.test_picture_answers import png
 from tests.unit.cli_running import invoke
 from tests.unit.fake_gpu import install_gpu
 
@@ -104,12 +106,28 @@ def test_memory_that_is_full_says_what_would_fit(
     assert load(3).placement.n_on_gpu == 3
 
 
-@pytest.mark.parametrize("n_gpu_layers", [1, "auto"])
-def test_models_that_see_pictures_stay_on_the_cpu(gpu: Any, tmp_path: Path, n_gpu_layers: int | str) -> None:
-    path = tmp_path / "random.gguf"
-    random_model(path, RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3))
-    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: qwen2vl is for the CPU"):
-        assert pyggml.load(path, n_gpu_layers=n_gpu_layers).placement.n_on_gpu == 0
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model that sees pictures, and its tower."""
+    folder = tmp_path_factory.mktemp("seeing")
+    text, tower = folder / "text.gguf", folder / "mmproj.gguf"
+    random_model(text, RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3))
+    random_tower(tower, RandomTower())
+    return text, tower
+
+
+def answer(files: tuple[Path, Path], n_gpu_layers: int | str) -> str:
+    """The greedy answer to a picture."""
+    text, tower = files
+    model = pyggml.load(text, mmproj=tower, image_max_tokens=30, n_threads=1, n_gpu_layers=n_gpu_layers)
+    greedy = pyggml.SamplingOptions(temperature=0.0)
+    events = model.generate("the <__media__> and", images=[png(1)], sampling=greedy, max_tokens=12)
+    return "".join(event.text for event in events if isinstance(event, pyggml.TextEvent))
+
+
+@pytest.mark.parametrize("n_gpu_layers", [1, 2, "all", "auto"])
+def test_answers_about_pictures_are_the_same(gpu: Any, seeing: tuple[Path, Path], n_gpu_layers: int | str) -> None:
+    assert answer(seeing, n_gpu_layers) == answer(seeing, 0)
 
 
 def test_caches_that_a_gpu_has_not_got(gpu: Any) -> None:

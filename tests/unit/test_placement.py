@@ -42,7 +42,7 @@ def placed(
     needs: Any = lambda: NEEDS,
 ) -> Any:
     return place(
-        n_gpu_layers, N_LAYERS, needs=needs, unfit=None, formats=formats, n_threads=2, n_batch=3, n_sequences=1
+        n_gpu_layers, N_LAYERS, needs=needs, formats=formats, n_threads=2, n_batch=3, n_sequences=1
     )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pyggml.backend.cuda.cache import CUDACache
 from pyggml.backend.cuda.failures import at_work, room_for
-from pyggml.backend.cuda.inputs import StepInputs
+from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import lay_out
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
@@ -84,7 +84,9 @@ class CUDAExecutable:
         first = next(node for node in graph.nodes if isinstance(node, Embed | Receive))
         self._table = host_table(first.table) if isinstance(first, Embed) else None
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, first.output.n_columns)
+        self._inputs = StepInputs(
+            n_batch, n_sequences, cache.shape.n_pages, n_tiles, first.output.n_columns, n_sections(graph.nodes)
+        )
         self._stream = device.new_stream()
         self._arena = device.allocate(0)
         self._host_result = np.zeros(0, np.uint8)
@@ -108,7 +110,7 @@ class CUDAExecutable:
 
     def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
         if self._table is not None:
-            return self._table.rows(step.tokens)
+            return _with_given(self._table.rows(step.tokens), step)
         if received is None:
             raise TypeError("a graph that begins with rows of another needs these")
         return received
@@ -161,6 +163,14 @@ class CUDAExecutable:
         actions = [each.build(address) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
         return _Plan(actions, address(result), capturable)
+
+
+def _with_given(rows: npt.NDArray[np.float32], step: Step) -> npt.NDArray[np.float32]:
+    """The embeddings of a step, with the rows that are given in their places."""
+    if step.given is not None and step.given_rows is not None:
+        is_given = step.given_rows >= 0
+        rows[is_given] = step.given[step.given_rows[is_given]]
+    return rows
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:
