@@ -9,7 +9,7 @@ from pyggml_cuda.launch import FLOAT, INT, POINTER, KernelName, Launch, blocks, 
 from pyggml_cuda.matmul import Activation
 
 SOURCE_ARGUMENTS = structure(
-    dict.fromkeys(("first", "second", "positions"), POINTER)
+    dict.fromkeys(("first", "second", "third", "positions"), POINTER)
     | {"n_columns": INT, "epsilon": FLOAT}
     | dict.fromkeys(("value_size", "n_splits", "split_size"), INT)
 )
@@ -24,7 +24,7 @@ class Source:
     """Where rows come from: see src/sources.cuh for what each kind reads."""
 
     kind: str
-    """Plain, RMSNorm, SwiGLU or Splits"""
+    """Plain, RMSNorm, LayerNorm, SwiGLU, GELU<false>, GELU<true> (the quick one) or Splits"""
     n_columns: int
     first: int
     second: int = 0
@@ -33,6 +33,7 @@ class Source:
     value_size: int = 0
     n_splits: int = 0
     split_size: int = 0
+    third: int = 0
 
 
 def merge_splits(source: Source, out: int, n_rows: int) -> Launch:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cpu import CPUBackend, on_kernel_compilation
+from pyggml.backend.protocol import TowerBackend
 from pyggml.chat import ChatTemplate, Message
 from pyggml.engine import (
     NO_PICTURES,
@@ -33,7 +35,7 @@ from pyggml.placement import Needs, Placement, place
 from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml.tower import Tower, image_bytes
-from pyggml_kernels.formats import OwnFormat
+from pyggml_kernels.formats import Format, OwnFormat
 
 #: A picture: the path or the bytes of its file.
 Image = str | os.PathLike[str] | bytes
@@ -259,6 +261,7 @@ def load(
     mmproj: str | os.PathLike[str] | None = None,
     image_min_tokens: int = 0,
     image_max_tokens: int = 0,
+    mmproj_offload: bool = True,
     on_compile: Callable[[str], None] | None = None,
 ) -> Model:
     """Load a GGUF file.
@@ -276,6 +279,7 @@ def load(
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     mmproj: the GGUF file of the vision tower, for a model that sees pictures.
     image_min_tokens, image_max_tokens: what a picture takes at least and at most; 0 for what the tower's file says.
+    mmproj_offload: compute the tower on the GPU if there are any layers.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
 
     Raises GGUFError, ModelError, FormatError, TokenizerError for files that cannot be used, UsageError for options that
@@ -296,13 +300,19 @@ def load(
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
     known = Formats.of(formats).for_file(file).by_number
+    if mmproj is not None:
+        known = {**known, **_tower_formats(mmproj, config, formats)}
     n_cache, cache_formats = max(n_ctx, n_cache or n_ctx * n_sequences), (cache_type_k, cache_type_v)
 
     def needs() -> Needs:
         # Imported here, as it needs the sizes of the CUDA package, and is asked for where there is a GPU.
         from pyggml.engine.needs import gpu_needs
+        from pyggml.tower_needs import tower_needs
 
-        return gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch)
+        needed = gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch)
+        if mmproj is None or not mmproj_offload:
+            return needed
+        return replace(needed, shared=needed.shared + tower_needs(mmproj, known, image_max_tokens))
 
     placement = place(
         n_gpu_layers,
@@ -323,41 +333,42 @@ def load(
             n_batch=n_batch,
             cache_formats=cache_formats,
         )
+        tower = None
+        if mmproj is not None:
+            tower = Tower(
+                mmproj,
+                _tower_backend(placement, n_threads, known, offload=mmproj_offload),
+                config.n_embd,
+                min_tokens=image_min_tokens,
+                max_tokens=image_max_tokens,
+                formats=known,
+            )
     except DeviceMemoryError as error:
         raise DeviceMemoryError(f"{error}; {placement.advice}") from error
-    tower = None
-    if mmproj is not None:
-        tower = _load_tower(
-            mmproj,
-            config,
-            placement,
-            formats=formats,
-            n_threads=n_threads,
-            min_tokens=image_min_tokens,
-            max_tokens=image_max_tokens,
-        )
     return Model(file, tokenizer, config, engine, placement, tower)
 
 
-def _load_tower(
-    path: str | os.PathLike[str],
-    config: DecoderConfig,
-    placement: Placement,
-    *,
-    formats: Iterable[OwnFormat],
-    n_threads: int | None,
-    min_tokens: int,
-    max_tokens: int,
-) -> Tower:
+def _tower_formats(
+    path: str | os.PathLike[str], config: DecoderConfig, formats: Iterable[OwnFormat]
+) -> Mapping[int, Format]:
+    """The formats that the file of a tower may be stored in; UsageError for a model that sees no pictures."""
     if not config.architecture.has_sections:
         raise UsageError(
             f"mmproj is {os.fspath(path)}, but a model of the architecture {config.architecture.name} sees no pictures"
         )
     with GGUFFile.open(path) as file:
-        known = Formats.of(formats).for_file(file).by_number
-    first = placement.layers[0]
-    backend = first if isinstance(first, CPUBackend) else CPUBackend(n_threads, 1, 1, known)
-    return Tower(path, backend, config.n_embd, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
+        return Formats.of(formats).for_file(file).by_number
+
+
+def _tower_backend(
+    placement: Placement, n_threads: int | None, formats: Mapping[int, Format], *, offload: bool
+) -> TowerBackend:
+    """What computes the tower: the GPU if layers are there, unless it is not to."""
+    if placement.n_on_gpu and offload:
+        return placement.layers[-1]
+    if placement.n_on_gpu < len(placement.layers):
+        return placement.layers[0]
+    return CPUBackend(n_threads, 1, 1, formats)
 
 
 def _check_options(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from pyggml.backend.cpu import CPUBackend
-from pyggml.backend.protocol import Backend, Executor
+from pyggml.backend.protocol import Executor, TowerBackend
 from pyggml.backend.split import LayerSplit
 from pyggml.errors import ModelError, UsageError
 from pyggml_kernels.formats import FORMATS, Format
@@ -41,7 +41,7 @@ class Needs:
 class Placement:
     """A backend for each layer, and one for the output behind them; the threads that compute."""
 
-    layers: tuple[Backend, ...]
+    layers: tuple[TowerBackend, ...]
     n_threads: int
     reason: str
     """What was chosen, and why."""
@@ -88,7 +88,7 @@ def place(
     be stored in, by their number in the file.
     """
     choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, _unfit(formats), needs)
-    on_gpu: tuple[Backend, ...] = ()
+    on_gpu: tuple[TowerBackend, ...] = ()
     if choice.n_on_gpu:
         cuda = importlib.import_module("pyggml.backend.cuda")
         on_gpu = (cuda.CUDABackend(n_batch, n_sequences),) * choice.n_on_gpu

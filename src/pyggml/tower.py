@@ -85,8 +85,11 @@ class Tower:
         # Without windows all patches are in one, and stay in their order.
         order, windows = windows_of(grid, c.window if c.full_every else max(grid.n_rows, grid.n_columns))
         rows = (4 * order[:, None] + np.arange(4)).ravel()
+        # The kernel's rows may be longer by some zeros.
+        padded = np.zeros((len(rows), self._graph.nodes[0].output.n_columns), np.float32)
+        padded[:, : patches.shape[1]] = patches[rows]
         step = PictureStep(
-            np.ascontiguousarray(patches[rows]),
+            padded,
             np.ascontiguousarray(grid.places()[rows]),
             np.repeat(windows, 4).astype(np.int32),
             np.argsort(order).astype(np.int32),

@@ -54,9 +54,10 @@ def _zeros(n: int) -> npt.NDArray[np.uint8]:
 
 @dataclass
 class FakeDevice:
-    """What was launched, in order."""
+    """What was launched, in order, and the bytes that were allocated."""
 
     launched: list[Launch] = field(default_factory=list)
+    allocated: list[int] = field(default_factory=list)
     n_captured: int = 0
 
     def names(self) -> list[str]:
@@ -64,6 +65,10 @@ class FakeDevice:
 
     def _launching(self, launch: Launch) -> Callable[[Any], None]:
         return lambda stream: self.launched.append(launch)
+
+    def _memory(self, array: npt.NDArray[Any]) -> Memory:
+        self.allocated.append(array.nbytes)
+        return Memory(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
 
     def _captured(self, actions: Sequence[Callable[[Any], None]], stream: Any) -> Graph:
         self.n_captured += 1
@@ -75,8 +80,8 @@ class FakeDevice:
             "launching": self._launching,
             "captured": self._captured,
             "multiplying": lambda *_: lambda stream: None,
-            "allocate": lambda n: Memory(_zeros(n)),
-            "upload": lambda data: Memory(np.ascontiguousarray(data).view(np.uint8).reshape(-1)),
+            "allocate": lambda n: self._memory(_zeros(n)),
+            "upload": self._memory,
             "pinned": _zeros,
             "copy_to_device": lambda *_: None,
             "copy_to_host": lambda *_: None,

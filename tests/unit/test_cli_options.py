@@ -39,7 +39,7 @@ LLAMA_CPP_NAMES = shlex.split("""
     --chat-template --chat-template-file -co --color --display-prompt --no-display-prompt --keep --context-shift
     --no-context-shift -ctk --cache-type-k -ctv --cache-type-v --prompt-cache --prompt-cache-all --prompt-cache-ro
     -ngl --gpu-layers --n-gpu-layers -mu --model-url -hf -hfr --hf-repo -hff --hf-file -hft --hf-token --offline
-    -mm --mmproj --no-mmproj --image --image-min-tokens --image-max-tokens
+    -mm --mmproj --no-mmproj --mmproj-offload --no-mmproj-offload --image --image-min-tokens --image-max-tokens
     --in-prefix --in-suffix --verbose-prompt -v --verbose --perf --no-perf --show-timings --no-show-timings -sp
     --special -fa --flash-attn --simple-io --warmup --no-warmup --jinja --grammar --grammar-file -j
     --json-schema -jf --json-schema-file
@@ -254,6 +254,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "mmproj": None,
         "image_min_tokens": 0,
         "image_max_tokens": 0,
+        "mmproj_offload": True,
     }
     model = FakeModel("x")
     run_fake(monkeypatch, model, "-t", "0")

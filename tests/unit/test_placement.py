@@ -41,9 +41,7 @@ def placed(
     formats: Mapping[int, Format] = FORMATS,
     needs: Any = lambda: NEEDS,
 ) -> Any:
-    return place(
-        n_gpu_layers, N_LAYERS, needs=needs, formats=formats, n_threads=2, n_batch=3, n_sequences=1
-    )
+    return place(n_gpu_layers, N_LAYERS, needs=needs, formats=formats, n_threads=2, n_batch=3, n_sequences=1)
 
 
 @pytest.mark.parametrize("n", [N_LAYERS + 1, 99, -1, "all", "auto"])

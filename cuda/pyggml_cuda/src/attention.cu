@@ -6,6 +6,7 @@
 // with floats. What a query gets depends on nothing but its own sequence.
 #include "cache_formats.cuh"
 #include "dependency.cuh"
+#include "matrices.cuh"
 #include "mma.cuh"
 #include "paged_cache.cuh"
 #include "running_softmax.cuh"
@@ -26,18 +27,6 @@ struct AttentionArguments {
 };
 
 constexpr int POSITIONS = 64;  // in a tile
-
-__device__ inline void load_matrices(uint32_t (&r)[4], const uint16_t* address) {
-    const uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(address));
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
-}
-
-__device__ inline void load_matrices_transposed(uint32_t (&r)[4], const uint16_t* address) {
-    const uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(address));
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
-}
 
 // Where the rows of a tile's positions begin, looked up once; -1 behind the last position.
 struct RowOffsets {

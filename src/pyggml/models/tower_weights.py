@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyggml.backend.protocol import Backend, Weight
+from pyggml.backend.protocol import Weight, WeightStore
 from pyggml.errors import ModelError
 from pyggml.gguf import GGUFFile
 from pyggml.models.tower_config import TowerConfig
@@ -55,10 +55,10 @@ class TowerWeights:
 
 
 def load_tower(
-    file: GGUFFile, config: TowerConfig, backend: Backend, formats: Mapping[int, Format] = FORMATS
+    file: GGUFFile, config: TowerConfig, store: WeightStore, formats: Mapping[int, Format] = FORMATS
 ) -> TowerWeights:
     """Place all weights; ModelError names the tensor that is missing, misshapen or of a format that is not there."""
-    loader = TensorLoader(file, backend, formats)
+    loader = TensorLoader(file, store, formats)
     c, wide = config, 4 * config.n_embd
     return TowerWeights(
         patches=(

@@ -11,11 +11,12 @@ from pyggml.backend.cuda.cache import CUDACache
 from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
-from pyggml.backend.cuda.memory import lay_out
+from pyggml.backend.cuda.memory import addresses, lay_out
+from pyggml.backend.cuda.tower import look
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
-from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml.backend.protocol import Cache, CacheShape, PictureStep, Step, TowerHeads
 from pyggml.errors import UsageError
 from pyggml_cuda import attention, device
 from pyggml_cuda.attention import AttentionShape
@@ -59,6 +60,10 @@ class CUDABackend:
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
         with room_for(f"what comes with a batch of {self._n_batch} tokens"):
             return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
+
+    def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
+        """See `TowerBackend.look`."""
+        return look(graph, picture, heads)
 
 
 @dataclass
@@ -155,14 +160,10 @@ class CUDAExecutable:
             self._plans.clear()
             with room_for(f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"):
                 self._arena = device.allocate(n_bytes)
-        base = int(self._arena.data.ptr)
-
-        def address(buffer: Any) -> int:
-            return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
-
-        actions = [each.build(address) for each in lowering.operations]
+        at = addresses(offsets, int(self._arena.data.ptr))
+        actions = [each.build(at) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
-        return _Plan(actions, address(result), capturable)
+        return _Plan(actions, at(result), capturable)
 
 
 def _with_given(rows: npt.NDArray[np.float32], step: Step) -> npt.NDArray[np.float32]:
