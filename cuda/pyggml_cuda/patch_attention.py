@@ -59,12 +59,13 @@ class Tiles:
     """Groups of 16 queries that a warp takes"""
 
 
-def cut(windows: npt.NDArray[np.int32], head_size: int) -> Tiles:
+def cut(windows: npt.NDArray[np.int32], head_size: int, n_groups: int = 0) -> Tiles:
     """Tiles for patches (n_patches,) of windows that are numbered from 0 on and follow each other; patches see their
-    own window."""
+    own window. `n_groups` of 16 queries a warp, 0 for as many as suit."""
     bounds = np.flatnonzero(np.diff(windows, prepend=-1, append=-1))
     largest = int(np.diff(bounds).max())
-    n_groups = 2 if head_size <= _LARGEST_OF_TWO_GROUPS and largest >= _PATCHES_FOR_TWO_GROUPS else 1
+    suits_two = head_size <= _LARGEST_OF_TWO_GROUPS and largest >= _PATCHES_FOR_TWO_GROUPS
+    n_groups = n_groups or 1 + suits_two
     most = n_groups * _QUERIES
     rows = [
         (start, min(most, end - start), first, end)
