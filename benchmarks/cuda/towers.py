@@ -55,6 +55,7 @@ TOWERS = {
     "qwen2-vl Q4_K": RandomTower(tensor_type=TensorType.Q4_K, n_embd=256, n_ff=512),
     "tanh": RandomTower(use_gelu=True, n_head=2),
     "qwen2.5-vl": RandomTower(is_second=True),
+    "qwen2.5-vl, networks of 100": RandomTower(is_second=True, n_ff=100),
     "qwen2.5-vl, heads of 36": RandomTower(is_second=True, n_embd=144, full_every=3, n_layers=4),
 }
 #: How far a tower may be from the CPU's. Activations are rounded to the weights' type, to 255 levels if these are
