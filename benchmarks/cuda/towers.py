@@ -81,7 +81,7 @@ def check_sources() -> None:
     for source, exact in (
         (norm, twins.layer_norm(x, weight, bias, 1e-6)),
         (convert.Source("GELU<false>", n_columns, dx.data.ptr), twins.gelu(x, quick=False)),
-        (convert.Source("GELU<true>", n_columns, dx.data.ptr), twins.gelu(x, quick=True)),
+        (convert.Source("GELU<true>", n_columns, dx.data.ptr, db.data.ptr), twins.gelu(x + bias, quick=True)),
     ):
         out = buffers(FLOATS, 9, n_columns)
         run(convert.convert(source, FLOATS, out.activation, 9))
@@ -97,11 +97,12 @@ def check_attention(
     n, quarter = len(windows), size // 4
     shape, heads = (n, n_heads, size), PatchHeads(n, n_heads, size)
     q, k, v = (RNG.standard_normal(shape).astype(np.float32) * factor for factor in (2, 1, 1))
+    bias = RNG.standard_normal(shape[1:]).astype(np.float32)
     places = RNG.integers(0, 90, (n, 2), np.int32)
     parts, scale = [(0, quarter, 0), (quarter, 2 * quarter, quarter)], size**-0.5
     theta_scale = float(np.float32(10000.0 ** (-1 / (2 * quarter))))
     tiles = patch_attention.cut(windows, size, n_groups)
-    dq, dk, dv, dp, dt = map(cupy.asarray, (q, k, v, places, tiles.rows))
+    dq, dk, dv, db, dp, dt = map(cupy.asarray, (q, k, v, bias, places, tiles.rows))
     angles, out = cupy.zeros((n, 2, size // 2), cupy.float32), cupy.full(shape, cupy.nan, cupy.float32)
     halves = [cupy.full((n_heads, n, heads.padded_size), cupy.nan, cupy.float16) for _ in range(3)]
     targets = halves[0].data.ptr, halves[1].data.ptr, halves[2].data.ptr
@@ -111,7 +112,7 @@ def check_attention(
         ),
         patch_attention.place_heads(
             heads, (dq.data.ptr, dk.data.ptr, dv.data.ptr), angles.data.ptr, targets, scale,
-            through_bfloats=through_bfloats,
+            biases=(db.data.ptr, 0, db.data.ptr), through_bfloats=through_bfloats,
         ),
         patch_attention.attend(heads, targets, out.data.ptr, dt.data.ptr, len(tiles.rows), tiles.n_groups),
     )  # fmt: skip
@@ -120,9 +121,9 @@ def check_attention(
     exact = np.stack([cosines, sines], axis=1)
     report(f"angles {name}", float(np.abs(cupy.asnumpy(angles) - exact).max()), 1e-5)
     expected = [
-        twins.patch_heads(q, (cosines, sines), scale * np.log2(np.e)),
+        twins.patch_heads(q + bias, (cosines, sines), scale * np.log2(np.e)),
         twins.patch_heads(k, (cosines, sines)),
-        twins.patch_heads(v, None),
+        twins.patch_heads(v + bias, None),
     ]
     found = [cupy.asnumpy(each).swapaxes(0, 1) for each in halves]
     for part, each, other in zip(("queries", "keys", "values"), found, expected, strict=True):

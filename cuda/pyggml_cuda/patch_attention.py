@@ -19,7 +19,7 @@ _KEYS = 64
 _LOG2_E = 1.4426950408889634
 
 HEADS_ARGUMENTS = structure(
-    dict.fromkeys(("sources", "targets"), (POINTER, 3))
+    dict.fromkeys(("sources", "biases", "targets"), (POINTER, 3))
     | {"angles": POINTER}
     | dict.fromkeys(("n_heads", "size", "padded_size", "through_bfloats"), INT)
     | {"scale": FLOAT}
@@ -82,13 +82,15 @@ def place_heads(
     targets: tuple[int, int, int],
     scale: float,
     *,
-    through_bfloats: bool,
+    biases: tuple[int, int, int] = (0, 0, 0),
+    through_bfloats: bool = False,
 ) -> Launch:
-    """Queries, keys and values as floats (n_patches, n_heads * size) to halves (n_heads, n_patches, padded_size):
-    queries and keys turned by angles (n_patches, 2, size / 2), queries times the scale of the scores.
+    """Queries, keys and values as floats (n_patches, n_heads * size), plus biases, to halves (n_heads, n_patches,
+    padded_size): queries and keys turned by angles (n_patches, 2, size / 2), queries times the scale of the scores.
     """
     values = {
         "sources": sources,
+        "biases": biases,
         "targets": targets,
         "angles": angles,
         "n_heads": heads.n_heads,

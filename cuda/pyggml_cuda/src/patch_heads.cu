@@ -3,6 +3,7 @@
 
 struct PatchHeadsArguments {
     const float* sources[3];  // queries, keys, values: (n_patches, n_heads * size)
+    const float* biases[3];   // (n_heads * size,) or null: added first
     uint16_t* targets[3];     // (n_heads, n_patches, padded_size), zeros behind a head's own numbers
     const float* angles;      // (n_patches, 2, size / 2): cosines, sines
     int n_heads;
@@ -11,6 +12,14 @@ struct PatchHeadsArguments {
     int through_bfloats;  // whether numbers are rounded to bfloats first
     float scale;          // what queries are multiplied with
 };
+
+// An element of a parameter, which has no address.
+template <class T>
+__device__ inline T one_of(const T (&three)[3], int which) {
+    return which == 0 ? three[0] : which == 1 ? three[1] : three[2];
+}
+
+__device__ inline float2 sum(float2 a, float2 b) { return make_float2(a.x + b.x, a.y + b.y); }
 
 __device__ inline float2 rounded(float2 two, int through_bfloats) {
     if (!through_bfloats) return two;
@@ -26,9 +35,9 @@ __global__ void __launch_bounds__(128) place_heads(const PatchHeadsArguments a) 
     wait_for_predecessor();
     const int64_t patch = blockIdx.x;
     const int which = blockIdx.y, n_pairs = a.size / 2, twos = n_pairs / 2;
-    const float* source = (which == 0 ? a.sources[0] : which == 1 ? a.sources[1] : a.sources[2]) + patch * a.n_heads * a.size;
-    uint16_t* target = which == 0 ? a.targets[0] : which == 1 ? a.targets[1] : a.targets[2];
-    target += patch * a.padded_size;
+    const float* source = one_of(a.sources, which) + patch * a.n_heads * a.size;
+    const float* bias = one_of(a.biases, which);
+    uint16_t* target = one_of(a.targets, which) + patch * a.padded_size;
     const int64_t head_stride = static_cast<int64_t>(gridDim.x) * a.padded_size;
     const float* cosines = a.angles + patch * a.size;
     const float scale = which == 0 ? a.scale : 1.0f;
@@ -36,7 +45,11 @@ __global__ void __launch_bounds__(128) place_heads(const PatchHeadsArguments a) 
         const int head = i / twos, pair = i % twos * 2;
         const float* from = source + head * a.size + pair;
         uint16_t* to = target + head * head_stride + pair;
-        const float2 x = *reinterpret_cast<const float2*>(from), y = *reinterpret_cast<const float2*>(from + n_pairs);
+        float2 x = *reinterpret_cast<const float2*>(from), y = *reinterpret_cast<const float2*>(from + n_pairs);
+        if (bias) {
+            x = sum(x, *reinterpret_cast<const float2*>(bias + head * a.size + pair));
+            y = sum(y, *reinterpret_cast<const float2*>(bias + head * a.size + pair + n_pairs));
+        }
         float2 first = x, second = y;
         if (which < 2) {
             const float2 c = *reinterpret_cast<const float2*>(cosines + pair);

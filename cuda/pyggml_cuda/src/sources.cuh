@@ -4,7 +4,7 @@
 
 struct SourceArguments {
     const float* first;   // rows: x, gate, or the partial results of attention
-    const float* second;  // up; a norm's weight; weights and highest scores of attention's splits
+    const float* second;  // up; a norm's weight; GELU's bias or null; weights and highest scores of attention's splits
     const float* third;   // the layer norm's bias
     const int* positions;
     int n_columns;
@@ -95,13 +95,22 @@ struct LayerNorm {
 
 // The Gaussian error linear unit (arXiv:1606.08415) by an approximation: with tanh, or the quick one. Both are
 // x / (1 + exp(-2 u)), with u = sqrt(2 / pi) (x + 0.044715 x^3) or u = 0.851 x.
+// A bias is added first.
 template <bool QUICK>
 struct GELU {
     const float* row;
+    const float* bias;
 
-    __device__ GELU(const SourceArguments& a, int token) : row(a.first + static_cast<int64_t>(token) * a.n_columns) {}
+    __device__ GELU(const SourceArguments& a, int token)
+        : row(a.first + static_cast<int64_t>(token) * a.n_columns), bias(a.second) {}
     __device__ void load(int column, float (&values)[8]) const {
         load_8(row + column, values);
+        if (bias) {
+            float biases[8];
+            load_8(bias + column, biases);
+#pragma unroll
+            for (int i = 0; i < 8; ++i) values[i] += biases[i];
+        }
 #pragma unroll
         for (float& x : values) {
             const float exponent = QUICK ? -1.702f * x : -1.5957691216057308f * x * (x * x * 0.044715f + 1.0f);

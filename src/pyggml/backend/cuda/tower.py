@@ -1,6 +1,7 @@
 """A vision tower on the GPU: launches for one picture, whose memory is given back when it is done."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class _Tower(Lowering):
         self._heads = PatchHeads(n_rows["tokens"], heads.n_heads, heads.head_size)
         self._through_bfloats = heads.format == "bf16"
         self._sights = sights
+        self._late_biases: dict[int, int] = {}
         self._lower |= {
             Patches: self._first_rows,
             LayerNorm: self._layer_norm,
@@ -43,6 +45,18 @@ class _Tower(Lowering):
             PatchAttention: self._patch_attention,
             Merge: self._merge,
         }
+
+    def lower(self, nodes: Sequence[g.Node]) -> Buffer:
+        """See `Lowering.lower`. Biases whose sums only attention or an activation reads are added there, which saves
+        reading and writing these values once more."""
+        late = _with_late_biases(nodes)
+        self._late_biases = {node.output.index: cuda_weight(node.bias).address for node in late if node.bias}
+        stripped = {node.output.index: replace(node, bias=None) for node in late}
+        return super().lower([stripped.get(node.output.index, node) for node in nodes])
+
+    def _bias(self, value: g.Value) -> int:
+        """The address of what is to be added to a value yet, or 0."""
+        return self._late_biases.get(value.index, 0)
 
     def _layer_norm(self, node: LayerNorm) -> None:
         x, columns, epsilon = self._values.floats(node.x, self._n(node.x)), node.x.n_columns, node.epsilon
@@ -52,7 +66,8 @@ class _Tower(Lowering):
 
     def _gelu(self, node: GELU) -> None:
         x, columns, kind = self._values.floats(node.x, self._n(node.x)), node.x.n_columns, _GELU[node.kind]
-        self._values.set_pending(node.output, Pending((x,), lambda at: Source(kind, columns, at(x))))
+        bias = self._bias(node.x)
+        self._values.set_pending(node.output, Pending((x,), lambda at: Source(kind, columns, at(x), bias)))
 
     def _merge(self, node: Merge) -> None:
         # The numbers stay where they are.
@@ -62,6 +77,7 @@ class _Tower(Lowering):
         n, heads = self._n(node.output), self._heads
         queries, keys = (self._turned[each.index] for each in (node.queries, node.keys))
         q, k, v, angles = (self._values.floats(each, n) for each in (queries.x, keys.x, node.values, keys.angles))
+        biases = self._bias(queries.x), self._bias(keys.x), self._bias(node.values)
         halves = Buffer(heads.n_bytes), Buffer(heads.n_bytes), Buffer(heads.n_bytes)
         self._launch(
             (q, k, v, angles),
@@ -72,6 +88,7 @@ class _Tower(Lowering):
                 at(angles),
                 (at(halves[0]), at(halves[1]), at(halves[2])),
                 node.scale,
+                biases=biases,
                 through_bfloats=self._through_bfloats,
             ),
         )
@@ -84,6 +101,20 @@ class _Tower(Lowering):
                 heads, (at(halves[0]), at(halves[1]), at(halves[2])), at(out), tiles, len(sight.rows), sight.n_groups
             ),
         )
+
+
+def _with_late_biases(nodes: Sequence[g.Node]) -> list[g.Linear]:
+    """The products whose results only rotary embedding, attention or GELU read."""
+    readers: dict[int, list[g.Node]] = {node.output.index: [] for node in nodes}
+    for node in nodes:
+        for value in node.inputs:
+            readers[value.index].append(node)
+
+    def is_late(node: g.Linear) -> bool:
+        behind = readers[node.output.index]
+        return bool(behind) and all(isinstance(each, g.Rotate | PatchAttention | GELU) for each in behind)
+
+    return [node for node in nodes if isinstance(node, g.Linear) and node.bias and is_late(node)]
 
 
 def look(graph: g.Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
