@@ -1,6 +1,7 @@
 """What stands for `pyggml_cuda.device`, and for CuPy, where the emulator computes: whole models run on it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pyggml_cuda import cache_store, device
+from pyggml_cuda import cache_store, device, trial
 from pyggml_cuda.launch import Launch
 from pyggml_reference.ptx.memory import GLOBAL_BASE
 from tests.cuda.emulation import Emulator
@@ -114,7 +115,7 @@ class EmulatedDevice:
     """A GPU of some compute capability, with 64 MiB of memory."""
 
     def __init__(self, capability: tuple[int, int] = (9, 0), n_bytes: int = 1 << 26) -> None:
-        self.emulator = Emulator(n_bytes)
+        self.emulator = Emulator(n_bytes, f"{capability[0]}{capability[1]}")
         self.cupy = EmulatedCuPy(self.emulator)
         self.capability = capability
         self.launched: list[str] = []
@@ -134,12 +135,15 @@ class EmulatedDevice:
             "settle": lambda: None,
             "run_now": self._run_now,
             "compute_capability": lambda: self.capability,
-            "free_bytes": lambda: 100 << 30,
+            "on": lambda number: nullcontext(),
+            "usable": lambda: [0, 1],
+            "free_bytes": lambda number: 100 << 30,
             "unavailable": lambda: None,
         }.items():
             monkeypatch.setattr(device, name, function)
         monkeypatch.setattr(cache_store, "cupy", self.cupy)
         monkeypatch.setattr(cache_store, "settle", lambda: None)
+        trial.wide_products_agree.cache_clear()
         monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: True)
 
     def _launching(self, launch: Launch) -> Action:

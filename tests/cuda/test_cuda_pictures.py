@@ -11,7 +11,7 @@ pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings")
 
 from pyggml.backend.cuda import CUDABackend, cache
 from pyggml.backend.cuda.inputs import StepInputs
-from pyggml.backend.graph import Graph, SectionRope
+from pyggml.backend.graph import Graph, SectionRope, Value
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml_cuda.sections import SectionAngles, section_angles
 from tests.cuda.fake_device import FakeDevice
@@ -52,8 +52,8 @@ def test_what_is_given_takes_the_place_of_embeddings(device: FakeDevice, monkeyp
     sent: list[npt.NDArray[np.float32]] = []
     send = StepInputs.send
 
-    def note(self: StepInputs, step: Step, tiles: Any, rows: npt.NDArray[np.float32], stream: Any) -> None:
-        sent.append(rows)
+    def note(self: StepInputs, step: Step, tiles: Any, rows: list[npt.NDArray[np.float32]], stream: Any) -> None:
+        sent.extend(rows)
         send(self, step, tiles, rows, stream)
 
     monkeypatch.setattr(StepInputs, "send", note)
@@ -85,7 +85,7 @@ def test_positions_by_section_make_the_angles(device: FakeDevice) -> None:
 
 def test_a_batch_of_any_size_leaves_tiles_where_they_can_be_read_by_twos(device: FakeDevice) -> None:
     for n in (1, 2, 3, 5):
-        inputs = StepInputs(n, 1, 1, n, 4, 3)
+        inputs = StepInputs(n, 1, 1, n, [Value(0, "tokens", 16)], 3)
         # They stand at the beginning of what was allocated.
         assert inputs.positions == inputs.tiles + 8 * n
 

@@ -19,7 +19,7 @@ from pyggml.engine.needs import gpu_needs
 from pyggml.errors import DeviceMemoryError, UsageError
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of
-from pyggml.placement import MARGIN
+from pyggml.sharing import MARGIN
 from pyggml.tower_needs import tower_needs
 from pyggml_kernels.formats import FORMATS
 from pyggml_reference.random_model import RandomModel, random_model
@@ -38,8 +38,9 @@ class FakeGPU(CPUBackend):
     most_layers = 1000
     n_looks = 0
 
-    def __init__(self, n_batch: int, n_sequences: int) -> None:
+    def __init__(self, n_batch: int, n_sequences: int, number: int) -> None:
         super().__init__(1, n_batch, n_sequences)
+        self.number = number
 
     def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
         FakeGPU.n_looks += 1
@@ -47,7 +48,7 @@ class FakeGPU(CPUBackend):
 
     def cache(self, shape: CacheShape) -> CPUCache:
         if shape.n_layers > self.most_layers:
-            raise DeviceMemoryError("the GPU's memory is full: no room for the key/value cache")
+            raise DeviceMemoryError(f"CUDA{self.number}'s memory is full: no room for the key/value cache")
         return super().cache(shape)
 
 
@@ -74,6 +75,16 @@ def test_the_numbers_are_the_same(gpu: Any, n_gpu_layers: int | str, n: int) -> 
     np.testing.assert_array_equal(model.logits(tokens), load(0).logits(tokens))
 
 
+@pytest.mark.parametrize("n_gpu_layers", [4, 7, "all", "auto"])
+@pytest.mark.parametrize("options", [{}, {"tensor_split": (3, 1)}, {"devices": ("CUDA1", "CUDA0")}], ids=str)
+def test_two_gpus(monkeypatch: pytest.MonkeyPatch, n_gpu_layers: int | str, options: dict[str, Any]) -> None:
+    install_gpu(monkeypatch, FakeGPU, 2)
+    model = load(n_gpu_layers, **options)
+    assert {backend.number for backend in model.placement.layers if isinstance(backend, FakeGPU)} == {0, 1}
+    tokens = model.tokenize(STORY)
+    np.testing.assert_array_equal(model.logits(tokens), load(0).logits(tokens))
+
+
 def test_what_layers_need(config: DecoderConfig) -> None:
     file = GGUFFile.open(pyggml.demo_model())
     shape = cache_shape(config, 1024, ("f16", "bf16"))
@@ -93,7 +104,7 @@ def test_auto_takes_what_fits(gpu: Any, config: DecoderConfig) -> None:
         GGUFFile.open(pyggml.demo_model()), config, FORMATS, cache_shape(config, 512, ("f16", "f16")), 512
     )
     for n in (1, 4):
-        gpu.free_bytes = lambda n=n: needs.of(n) + MARGIN
+        gpu.free_bytes = lambda number, n=n: needs.of(n) + MARGIN
         model = load("auto")
         assert (model.placement.n_on_gpu, model.placement.n_fitting) == (n, n)
         assert isinstance(model.placement.executor, LayerSplit)
@@ -106,7 +117,7 @@ def test_memory_that_is_full_says_what_would_fit(
     needs = gpu_needs(
         GGUFFile.open(pyggml.demo_model()), config, FORMATS, cache_shape(config, 512, ("f16", "f16")), 512
     )
-    gpu.free_bytes = lambda: needs.of(3) + MARGIN
+    gpu.free_bytes = lambda number: needs.of(3) + MARGIN
     with pytest.raises(
         DeviceMemoryError, match=r"no room for the key/value cache; use -ngl 3, a smaller context \(-c\)"
     ):
@@ -167,7 +178,7 @@ def test_what_the_tower_needs_is_counted(gpu: Any, seeing: tuple[Path, Path]) ->
     tower = tower_needs(seeing[1], FORMATS, 30)
     n_all = config.n_layers + 1
     for n_free, offload, n in ((0, False, n_all), (tower, True, n_all), (tower - 1, True, n_all - 1)):
-        gpu.free_bytes = lambda n_free=n_free: needs.of(n_all) + MARGIN + n_free
+        gpu.free_bytes = lambda number, n_free=n_free: needs.of(n_all) + MARGIN + n_free
         assert seeing_model(seeing, "auto", mmproj_offload=offload).placement.n_on_gpu == n
 
 
@@ -190,5 +201,8 @@ def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:
     arguments = ("bench", "-p", "8", "-n", "0", "-r", "1", "--no-warmup", "-o", "json")
     given = json.loads(invoke(*arguments, "-ngl", "0,3").stdout)
     assert [(each["backends"], each["n_gpu_layers"]) for each in given] == [("CPU", 0), ("CUDA", 3)]
+    two = json.loads(invoke(*arguments, "-ngl", "3", "-ot", ",ffn=CPU", "-nkvo", "1", "-sm", "none").stdout)
+    assert [each["tensor_buft_overrides"] for each in two] == ["none", "ffn=CPU"]
+    assert all(each["no_kv_offload"] and each["split_mode"] == "none" for each in two)
     (fitting,) = json.loads(invoke(*arguments).stdout)
     assert (fitting["backends"], fitting["n_gpu_layers"]) == ("CUDA", -1)

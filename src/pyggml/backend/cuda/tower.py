@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import Pending
 from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
@@ -30,10 +31,15 @@ class _Tower(Lowering):
     """Turns the operations of a tower into launches, for one picture."""
 
     def __init__(
-        self, inputs: StepInputs, n_rows: Mapping[g.Rows, int], heads: TowerHeads, sights: tuple[Tiles, Tiles]
+        self,
+        inputs: StepInputs,
+        n_rows: Mapping[g.Rows, int],
+        heads: TowerHeads,
+        sights: tuple[Tiles, Tiles],
+        number: int,
     ) -> None:
         """`sights` are that of the whole picture and that in windows, whose tiles are sent one after the other."""
-        super().__init__(CUDACache(_NO_CACHE), inputs, _no_constant, n_rows, _NO_ATTENTION)
+        super().__init__(CUDACache(_NO_CACHE, number), inputs, Exchange(), _no_constant, n_rows, _NO_ATTENTION)
         self._heads = PatchHeads(n_rows["tokens"], heads.n_heads, heads.head_size)
         self._through_bfloats = heads.format == "bf16"
         self._sights = sights
@@ -117,22 +123,23 @@ def _with_late_biases(nodes: Sequence[g.Node]) -> list[g.Linear]:
     return [node for node in nodes if isinstance(node, g.Linear) and node.bias and is_late(node)]
 
 
-def look(graph: g.Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
-    """See `TowerBackend.look`."""
+def look(graph: g.Graph, picture: PictureStep, heads: TowerHeads, number: int) -> npt.NDArray[np.float32]:
+    """See `TowerBackend.look`; on the GPU of this number."""
     n_patches, n_results = len(picture.patches), len(picture.order)
     whole = patch_attention.cut(np.zeros(n_patches, np.int32), heads.head_size)
     sights = whole, patch_attention.cut(picture.windows, heads.head_size)
     tiles = np.concatenate([sight.rows for sight in sights])
-    with room_for(f"a picture of {n_patches} patches; a smaller --image-max-tokens needs less"):
-        inputs = StepInputs(n_patches, 1, 1, 2 * len(tiles), picture.patches.shape[1], n_sections(graph.nodes))
-        lowering = _Tower(inputs, {"tokens": n_patches, "outputs": n_results}, heads, sights)
+    with room_for(f"a picture of {n_patches} patches; a smaller --image-max-tokens needs less", number):
+        inputs = StepInputs(n_patches, 1, 1, 2 * len(tiles), [graph.nodes[0].output], n_sections(graph.nodes))
+        lowering = _Tower(inputs, {"tokens": n_patches, "outputs": n_results}, heads, sights, number)
         result = lowering.lower(graph.nodes)
         offsets, n_bytes = lay_out(lowering.operations, result)
         arena = device.allocate(n_bytes)
-    at, stream = addresses(offsets, int(arena.data.ptr)), device.new_stream()
+    at = addresses(offsets, int(arena.data.ptr))
     found = device.pinned(4 * n_results * graph.result.n_columns).view(np.float32).reshape(n_results, -1)
-    with at_work():
-        inputs.send(_as_step(picture), tiles, picture.patches, stream)
+    with at_work(number):
+        stream = device.new_stream()
+        inputs.send(_as_step(picture), tiles, [picture.patches], stream)
         # The GPU computes with what is launched while the next launch is being made.
         for each in lowering.operations:
             each.build(at)(stream)
