@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.cpu import CPUBackend, on_kernel_compilation
-from pyggml.backend.protocol import TowerBackend
+from pyggml.backend.cpu import on_kernel_compilation
 from pyggml.chat import ChatTemplate, Message
 from pyggml.engine import (
     NO_PICTURES,
@@ -37,7 +36,8 @@ from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.sharing import Needs
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml.tower import Tower, image_bytes
-from pyggml_kernels.formats import Format, OwnFormat
+from pyggml.tower_placement import tower_backend, tower_formats
+from pyggml_kernels.formats import OwnFormat
 
 #: A picture: the path or the bytes of its file.
 Image = str | os.PathLike[str] | bytes
@@ -317,7 +317,7 @@ def load(
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
     known = Formats.of(formats).for_file(file).by_number
     if mmproj is not None:
-        known = {**known, **_tower_formats(mmproj, config, formats)}
+        known = {**known, **tower_formats(mmproj, config, formats)}
     n_cache, cache_formats = max(n_ctx, n_cache or n_ctx * n_sequences), (cache_type_k, cache_type_v)
 
     def needs() -> Needs:
@@ -356,7 +356,7 @@ def load(
         if mmproj is not None:
             tower = Tower(
                 mmproj,
-                _tower_backend(placement, n_threads, known, offload=mmproj_offload),
+                tower_backend(placement, n_threads, known, offload=mmproj_offload),
                 config.n_embd,
                 min_tokens=image_min_tokens,
                 max_tokens=image_max_tokens,
@@ -365,29 +365,6 @@ def load(
     except DeviceMemoryError as error:
         raise DeviceMemoryError(f"{error}; {placement.advice}") from error
     return Model(file, tokenizer, config, engine, placement, tower)
-
-
-def _tower_formats(
-    path: str | os.PathLike[str], config: DecoderConfig, formats: Iterable[OwnFormat]
-) -> Mapping[int, Format]:
-    """The formats that the file of a tower may be stored in; UsageError for a model that sees no pictures."""
-    if not config.architecture.has_sections:
-        raise UsageError(
-            f"mmproj is {os.fspath(path)}, but a model of the architecture {config.architecture.name} sees no pictures"
-        )
-    with GGUFFile.open(path) as file:
-        return Formats.of(formats).for_file(file).by_number
-
-
-def _tower_backend(
-    placement: Placement, n_threads: int | None, formats: Mapping[int, Format], *, offload: bool
-) -> TowerBackend:
-    """What computes the tower: the GPU if layers are there, unless it is not to."""
-    if placement.n_on_gpu and offload:
-        return placement.layers[-1]
-    if placement.n_on_gpu < len(placement.layers):
-        return placement.layers[0]
-    return CPUBackend(n_threads, 1, 1, formats)
 
 
 def _check_options(

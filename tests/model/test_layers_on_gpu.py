@@ -154,6 +154,23 @@ def test_answers_about_pictures_are_the_same(gpu: Any, seeing: tuple[Path, Path]
     expected = answer(seeing_model(seeing, 0))
     assert answer(seeing_model(seeing, n_gpu_layers)) == expected
     assert answer(seeing_model(seeing, n_gpu_layers, mmproj_offload=False)) == expected
+    assert answer(seeing_model(seeing, n_gpu_layers, kv_offload=False)) == expected
+
+
+def test_the_tower_lies_beside_the_output(monkeypatch: pytest.MonkeyPatch, seeing: tuple[Path, Path]) -> None:
+    install_gpu(monkeypatch, FakeGPU, 2)
+    looked: list[int] = []
+    look = FakeGPU.look
+
+    def note(self: FakeGPU, *arguments: Any) -> npt.NDArray[np.float32]:
+        looked.append(self.number)
+        return look(self, *arguments)
+
+    monkeypatch.setattr(FakeGPU, "look", note)
+    for options, number in (({}, 1), ({"devices": ("CUDA1", "CUDA0")}, 0), ({"tensor_split": (1, 0)}, 0)):
+        looked.clear()
+        seeing_model(seeing, "all", **options).look([png(3)])
+        assert looked == [number]
 
 
 def test_the_tower_is_on_the_gpu_if_layers_are_there(
