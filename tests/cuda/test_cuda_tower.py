@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pyggml.backend.cuda import CUDABackend, cache
+from pyggml.backend.protocol import PictureStep, TowerHeads
+from pyggml.backend.tower_graph import TowerGraph
 from pyggml.errors import DeviceMemoryError, UsageError
 from pyggml.tower import Tower
 from pyggml.tower_needs import tower_needs
@@ -146,6 +148,15 @@ def test_heads_that_are_too_large(tmp_path: Path) -> None:
     random_tower(path, RandomTower(n_embd=528, n_head=4))
     with pytest.raises(UsageError, match=r"heads of the vision tower have 132 numbers; on a GPU they have 128 at most"):
         tower_needs(path, FORMATS, 0)
+
+
+def test_pictures_that_are_too_large(device: FakeDevice) -> None:
+    zeros = np.zeros(65540, np.int32)
+    picture = PictureStep(np.zeros((65540, 8), np.float32), np.stack([zeros, zeros], 1), zeros, zeros[:16385])
+    with pytest.raises(
+        UsageError, match="has 65540 patches; on a GPU they are 65535 at most: use a smaller"
+    ):
+        CUDABackend(1, 1).look(TowerGraph(), picture, TowerHeads(1, 16, "f16"))
 
 
 def test_full_memory(device: FakeDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

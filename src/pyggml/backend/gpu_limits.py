@@ -10,6 +10,8 @@ from pyggml_kernels.formats import Format
 
 #: What attention kernels are made for.
 _SIZE_MULTIPLE, _LARGEST_SIZE = 16, 256
+#: What the second dimension of a launch may be.
+_MOST_ROWS = 65535
 #: Kernels load this many bytes of a row at once.
 _LOAD_BYTES = 16
 
@@ -53,6 +55,15 @@ def check_tower_heads(size: int) -> None:
         raise UsageError(
             f"the heads of the vision tower have {size} numbers; on a GPU they have {LARGEST_SIZE} at most; use"
             " --no-mmproj-offload"
+        )
+
+
+def check_picture(n_patches: int) -> None:
+    """UsageError for a picture of more patches than kernels take rows."""
+    if n_patches > _MOST_ROWS:
+        raise UsageError(
+            f"the picture has {n_patches} patches; on a GPU they are {_MOST_ROWS} at most: use a smaller"
+            " --image-max-tokens, or --no-mmproj-offload"
         )
 
 

@@ -15,6 +15,7 @@ from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import Buffer, addresses, lay_out
 from pyggml.backend.cuda.weights import cuda_weight
+from pyggml.backend.gpu_limits import check_picture
 from pyggml.backend.protocol import CacheShape, PictureStep, Step, TowerHeads
 from pyggml.backend.tower_graph import GELU, LayerNorm, Merge, PatchAttention, Patches
 from pyggml_cuda import device, patch_attention
@@ -126,6 +127,7 @@ def _with_late_biases(nodes: Sequence[g.Node]) -> list[g.Linear]:
 def look(graph: g.Graph, picture: PictureStep, heads: TowerHeads, number: int) -> npt.NDArray[np.float32]:
     """See `TowerBackend.look`; on the GPU of this number."""
     n_patches, n_results = len(picture.patches), len(picture.order)
+    check_picture(n_patches)
     whole = patch_attention.cut(np.zeros(n_patches, np.int32), heads.head_size)
     sights = whole, patch_attention.cut(picture.windows, heads.head_size)
     tiles = np.concatenate([sight.rows for sight in sights])
