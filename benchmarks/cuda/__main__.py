@@ -6,11 +6,12 @@ python -m benchmarks.cuda    # on a machine with a GPU; a few minutes
 
 import sys
 
-from benchmarks.cuda import kernels, models, offload, times, towers
+from benchmarks.cuda import attention, kernels, models, offload, times, towers
 
 if __name__ == "__main__":
     kernels.check_all()
     times.main()
+    attention.main()
     models.main([])
     offload.main([])
     towers.main([])

@@ -172,7 +172,9 @@ def check_tower(name: str, sizes: Sequence[tuple[int, int]] = ((60, 90), (500, 4
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tower.gguf"
         random_tower(path, shape)
-        cpu, gpu = (Tower(path, backend, shape.n_out) for backend in (CPUBackend(None, 1, 1), CUDABackend(1, 1)))
+        cpu, gpu = (
+            Tower(path, backend, shape.n_out, 1 << 16) for backend in (CPUBackend(None, 1, 1), CUDABackend(1, 1))
+        )
         for size in sizes:
             picture = noise(*size)
             error = nmse(gpu.look(picture).vectors, cpu.look(picture).vectors)

@@ -330,7 +330,7 @@ def load(
         if mmproj is None or not mmproj_offload:
             return needed
         *layers, output = needed.layers
-        return replace(needed, layers=(*layers, output + tower_needs(mmproj, known, image_max_tokens)))
+        return replace(needed, layers=(*layers, output + tower_needs(mmproj, known, image_max_tokens, n_ctx)))
 
     placement = place(
         n_gpu_layers,
@@ -358,6 +358,7 @@ def load(
                 mmproj,
                 tower_backend(placement, n_threads, known, offload=mmproj_offload),
                 config.n_embd,
+                n_ctx,
                 min_tokens=image_min_tokens,
                 max_tokens=image_max_tokens,
                 formats=known,

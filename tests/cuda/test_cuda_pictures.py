@@ -11,7 +11,7 @@ pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings")
 
 from pyggml.backend.cuda import CUDABackend, cache
 from pyggml.backend.cuda.inputs import StepInputs
-from pyggml.backend.graph import Graph, SectionRope, Value
+from pyggml.backend.graph import Graph, SectionRope
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml_cuda.sections import SectionAngles, section_angles
 from tests.cuda.fake_device import FakeDevice
@@ -81,13 +81,6 @@ def test_positions_by_section_make_the_angles(device: FakeDevice) -> None:
     assert arguments["sections"].tolist() == [*map(list, ROPE.sections), [0, 0, 0]]
     turned = next(each for each in device.launched if each.kernel.expression.startswith("turn_and_store"))
     assert turned.arguments[0]["angles"] == arguments["out"]
-
-
-def test_a_batch_of_any_size_leaves_tiles_where_they_can_be_read_by_twos(device: FakeDevice) -> None:
-    for n in (1, 2, 3, 5):
-        inputs = StepInputs(n, 1, 1, n, [Value(0, "tokens", 16)], 3)
-        # They stand at the beginning of what was allocated.
-        assert inputs.positions == inputs.tiles + 8 * n
 
 
 def test_sections_are_as_many_as_a_rope_has(device: FakeDevice) -> None:

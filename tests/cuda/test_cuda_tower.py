@@ -30,6 +30,7 @@ from tests.cuda.fake_device import FakeDevice
 from tests.cuda.test_cuda_lowering import FakeStore
 
 HALVES = "Rounded<false>"
+N_CTX = 1 << 20
 SHAPES = {
     "qwen2-vl": RandomTower(),
     "heads of 80": RandomTower(n_embd=320, n_ff=1280),
@@ -57,7 +58,7 @@ def png(width: int, height: int) -> bytes:
 def placed(shape: RandomTower, folder: Path) -> Tower:
     path = folder / "tower.gguf"
     random_tower(path, shape)
-    return Tower(path, CUDABackend(1, 1), shape.n_out)
+    return Tower(path, CUDABackend(1, 1), shape.n_out, N_CTX)
 
 
 def names_of(device: FakeDevice, shape: RandomTower, folder: Path, size: tuple[int, int] = (280, 280)) -> list[str]:
@@ -130,7 +131,7 @@ def test_what_is_counted_is_enough_and_not_much_more(device: FakeDevice, name: s
     weights = sum(device.allocated)
     assert tower.look(png(560, 560)).n_tokens == n_tokens
     taken = sum(device.allocated)
-    counted = tower_needs(path, FORMATS, n_tokens)
+    counted = tower_needs(path, FORMATS, n_tokens, N_CTX)
     assert taken <= counted <= 1.5 * (taken - weights) + weights
 
 
@@ -139,7 +140,7 @@ def test_a_picture_of_four_megapixels_takes_less_than_a_gigabyte(tmp_path: Path)
     path = tmp_path / "tower.gguf"
     random_tower(path, RandomTower(n_layers=1, n_embd=1280, n_head=16, n_ff=5120, n_out=1536))
     n_tokens = 4_000_000 // 28**2
-    one, all_of_it = (tower_needs(path, FORMATS, n) for n in (1, n_tokens))
+    one, all_of_it = (tower_needs(path, FORMATS, n, N_CTX) for n in (1, n_tokens))
     assert all_of_it - one < 1 << 30
 
 
@@ -147,15 +148,13 @@ def test_heads_that_are_too_large(tmp_path: Path) -> None:
     path = tmp_path / "tower.gguf"
     random_tower(path, RandomTower(n_embd=528, n_head=4))
     with pytest.raises(UsageError, match=r"heads of the vision tower have 132 numbers; on a GPU they have 128 at most"):
-        tower_needs(path, FORMATS, 0)
+        tower_needs(path, FORMATS, 0, N_CTX)
 
 
 def test_pictures_that_are_too_large(device: FakeDevice) -> None:
     zeros = np.zeros(65540, np.int32)
     picture = PictureStep(np.zeros((65540, 8), np.float32), np.stack([zeros, zeros], 1), zeros, zeros[:16385])
-    with pytest.raises(
-        UsageError, match="has 65540 patches; on a GPU they are 65535 at most: use a smaller"
-    ):
+    with pytest.raises(UsageError, match="has 65540 patches; on a GPU they are 65535 at most: use a smaller"):
         CUDABackend(1, 1).look(TowerGraph(), picture, TowerHeads(1, 16, "f16"))
 
 

@@ -192,7 +192,7 @@ def test_what_the_tower_needs_is_counted(gpu: Any, seeing: tuple[Path, Path]) ->
     file = GGUFFile.open(seeing[0])
     config = DecoderConfig.from_file(file, architecture_of(file))
     needs = gpu_needs(file, config, FORMATS, cache_shape(config, 2 * N_CTX, ("f16", "f16")), 512)
-    tower = tower_needs(seeing[1], FORMATS, 30)
+    tower = tower_needs(seeing[1], FORMATS, 30, N_CTX)
     n_all = config.n_layers + 1
     for n_free, offload, n in ((0, False, n_all), (tower, True, n_all), (tower - 1, True, n_all - 1)):
         gpu.free_bytes = lambda number, n_free=n_free: needs.of(n_all) + MARGIN + n_free
@@ -207,11 +207,14 @@ def test_a_tower_that_a_gpu_does_not_take(gpu: Any, seeing: tuple[Path, Path], t
     assert seeing_model((seeing[0], path), 1, mmproj_offload=False).placement.n_on_gpu == 1
 
 
-def test_caches_that_a_gpu_has_not_got(gpu: Any) -> None:
-    with pytest.raises(UsageError, match="cache_type_k is q8_0, which a GPU has not got; allowed are f16, bf16"):
-        load(2, cache_type_k="q8_0")
-    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: cache_type_k is q8_0"):
-        assert load("auto", cache_type_k="q8_0").placement.n_on_gpu == 0
+def test_heads_that_a_gpu_does_not_take(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyggml.backend.gpu_limits._LARGEST_SIZE", 16)
+    with pytest.raises(
+        UsageError, match=r"heads have keys of .* numbers; on a GPU allowed is a multiple of 16 up to 16"
+    ):
+        load(2)
+    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: heads have keys of"):
+        assert load("auto").placement.n_on_gpu == 0
 
 
 def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:

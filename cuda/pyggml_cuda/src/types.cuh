@@ -38,6 +38,11 @@ __device__ inline uint32_t pack_halves(float first, float second) {
 #endif
 }
 
+// What two floats are more than the halves that they are packed to.
+__device__ inline uint32_t pack_rest(float first, float second, uint32_t halves) {
+    return pack_halves(first - half_to_float(halves & 0xFFFF), second - half_to_float(halves >> 16));
+}
+
 __device__ inline float bfloat_to_float(uint16_t bits) { return __uint_as_float(static_cast<uint32_t>(bits) << 16); }
 
 // To the nearest, ties to even; a NaN stays one.

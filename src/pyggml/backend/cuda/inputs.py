@@ -33,17 +33,16 @@ class StepInputs:
         first: Sequence[Value],
         n_sections: int = 0,
     ) -> None:
-        # Tiles come first: kernels read two of their numbers at once.
-        sizes = (2 * n_tiles, n_batch, n_batch, n_batch, n_batch * n_sections, n_sequences * n_pages)
+        sizes = (n_batch, n_batch, n_batch, 3 * n_tiles, n_batch * n_sections, n_sequences * n_pages)
         self._host = device.pinned(4 * sum(sizes)).view(np.int32)
         bounds = np.cumsum([0, *sizes])
         parts = [self._host[start:end] for start, end in pairwise(bounds)]
-        self._tiles, self._positions, self._sequences, self._outputs, sections, pages = parts
+        self._positions, self._sequences, self._outputs, self._tiles, sections, pages = parts
         self._section_positions = sections.reshape(n_batch, n_sections)
         self._pages = pages.reshape(n_sequences, n_pages)
         self._device = device.allocate(4 * sum(sizes))
         addresses = [int(self._device.data.ptr) + 4 * int(start) for start in bounds]
-        self.tiles, self.positions, sequences, self.outputs, self.section_positions, self._page_address = addresses[:6]
+        self.positions, sequences, self.outputs, self.tiles, self.section_positions, self._page_address = addresses[:6]
         self.table = PageTable(self._page_address, self.positions, sequences, n_pages)
         row_sizes = [4 * n_batch * value.n_columns for value in first]
         self._rows = [device.pinned(size).view(np.float32).reshape(n_batch, -1) for size in row_sizes]

@@ -25,7 +25,7 @@ from pyggml_cuda.patch_attention import PatchHeads, Tiles
 
 _GELU = {"tanh": "GELU<false>", "quick": "GELU<true>"}
 #: A decoder's cache and its attention, of which a tower has none.
-_NO_CACHE, _NO_ATTENTION = CacheShape(0, 1, 16, 16, 0, 1, "f16", "f16"), AttentionShape(0, 1, 1)
+_NO_CACHE, _NO_ATTENTION = CacheShape(0, 1, 16, 16, 0, 1, "f16", "f16"), AttentionShape(0, 1, 1, 1)
 
 
 class _Tower(Lowering):
@@ -132,7 +132,8 @@ def look(graph: g.Graph, picture: PictureStep, heads: TowerHeads, number: int) -
     sights = whole, patch_attention.cut(picture.windows, heads.head_size)
     tiles = np.concatenate([sight.rows for sight in sights])
     with room_for(f"a picture of {n_patches} patches; a smaller --image-max-tokens needs less", number):
-        inputs = StepInputs(n_patches, 1, 1, 2 * len(tiles), [graph.nodes[0].output], n_sections(graph.nodes))
+        # A tile has four numbers here, in a decoder three.
+        inputs = StepInputs(n_patches, 1, 1, -(-4 * len(tiles) // 3), [graph.nodes[0].output], n_sections(graph.nodes))
         lowering = _Tower(inputs, {"tokens": n_patches, "outputs": n_results}, heads, sights, number)
         result = lowering.lower(graph.nodes)
         offsets, n_bytes = lay_out(lowering.operations, result)
