@@ -11,13 +11,14 @@ import numpy.typing as npt
 from pyggml.backend.cuda.cache import CUDACache
 from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
-from pyggml.backend.cuda.inputs import StepInputs
+from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
-from pyggml.backend.cuda.memory import Arena, lay_out
+from pyggml.backend.cuda.memory import Arena, addresses, lay_out
+from pyggml.backend.cuda.tower import look
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
-from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml.backend.protocol import Cache, CacheShape, PictureStep, Step, TowerHeads
 from pyggml.errors import UsageError
 from pyggml_cuda import attention, device
 from pyggml_cuda.attention import AttentionShape
@@ -64,6 +65,10 @@ class CUDABackend:
         with room_for(f"what comes with a batch of {self._n_batch} tokens", self._number):
             return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number, self._arena)
 
+    def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
+        """See `TowerBackend.look`."""
+        return look(graph, picture, heads, self._number)
+
 
 @dataclass
 class _Plan:
@@ -96,7 +101,14 @@ class CUDAExecutable:
         self._tables = [host_table(node.table) for node in first if isinstance(node, Embed)]
         self._n_received = len(first) - len(self._tables)
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [node.output for node in first])
+        self._inputs = StepInputs(
+            n_batch,
+            n_sequences,
+            cache.shape.n_pages,
+            n_tiles,
+            [node.output for node in first],
+            n_sections(graph.nodes),
+        )
         self._exchange = Exchange()
         self._stream = device.new_stream()
         self._arena = arena
@@ -109,7 +121,8 @@ class CUDAExecutable:
         if len(received) != self._n_received:
             raise TypeError("a graph that begins with rows of another needs these")
         with at_work(self._number):
-            return self._run(step, [*(table.rows(step.tokens) for table in self._tables), *received])
+            embeddings = [_with_given(table.rows(step.tokens), step) for table in self._tables]
+            return self._run(step, [*embeddings, *received])
 
     def _run(self, step: Step, first_rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
@@ -163,13 +176,18 @@ class CUDAExecutable:
         with room_for(what, self._number):
             self._arena.grow(n_bytes)
         base = self._arena.address
-
-        def address(buffer: Any) -> int:
-            return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
-
-        actions = [each.build(address) for each in lowering.operations]
+        at = addresses(offsets, base)
+        actions = [each.build(at) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
-        return _Plan(actions, address(result), base, capturable)
+        return _Plan(actions, at(result), base, capturable)
+
+
+def _with_given(rows: npt.NDArray[np.float32], step: Step) -> npt.NDArray[np.float32]:
+    """The embeddings of a step, with the rows that are given in their places."""
+    if step.given is not None and step.given_rows is not None:
+        is_given = step.given_rows >= 0
+        rows[is_given] = step.given[step.given_rows[is_given]]
+    return rows
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:
