@@ -1,19 +1,27 @@
-"""Accuracy of the vision demo model's greedy answers on held-out pictures, by task and size of the font."""
+"""Accuracy of the vision demo model's greedy answers on held-out pictures, by task and size of the font.
 
+python -m demo_models.evaluation CHECKPOINT    # reference/ on PYTHONPATH; on the last GPU in bfloat16, or on the CPU
+"""
+
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pool
+from pathlib import Path
 from random import Random
 
 import torch
 
 from demo_models.blocks import Block, Grid, question_block
 from demo_models.chats import END, PAD, Encoder
+from demo_models.checkpoint import load_weights, shape_of
 from demo_models.encoder import FastEncoder
 from demo_models.feeding import on_device
+from demo_models.learner import training_device
 from demo_models.learning import Batch, answers
 from demo_models.qwen2vl import Weights
+from demo_models.remarks import say
 from demo_models.scenes import SceneMixture
 from demo_models.shape import Shape
 
@@ -69,11 +77,17 @@ def results(
     ends = (encoder.token_id(END), encoder.token_id(PAD))
     found = []
     for block in blocks:
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             given = answers(weights, shape, on_device(batch_of(block), device), ends)
         for turn, size, ids in zip(block.turns, block.sizes, given, strict=True):
             found.append(Result(turn.task, size, turn.answer, encoder.decode(ids)))
     return found
+
+
+def tell(counts: dict[str, tuple[int, int]]) -> None:
+    """Print the shares."""
+    for name, (right, total) in counts.items():
+        say(f"  {name:28s} {right}/{total} = {right / max(total, 1):.3f}")
 
 
 def shares(found: Sequence[Result]) -> dict[str, tuple[int, int]]:
@@ -84,3 +98,15 @@ def shares(found: Sequence[Result]) -> dict[str, tuple[int, int]]:
     large = [result.is_right for result in found if result.task == "read word" and result.size >= _LARGE]
     groups[f"read word, {_LARGE} px and more"] = large
     return {name: (sum(right), len(right)) for name, right in sorted(groups.items())}
+
+
+def main(folder: Path) -> None:
+    """Evaluate a checkpoint."""
+    blocks = test_blocks(n_pictures=64, n_processes=1)
+    device = training_device()
+    weights = {name: value.to(device) for name, value in load_weights(folder).items()}
+    tell(shares(results(weights, shape_of(weights), FastEncoder(), blocks, device)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

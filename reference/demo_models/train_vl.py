@@ -23,7 +23,7 @@ import torch
 from demo_models.blocks import Block, reading_block, scene_block
 from demo_models.checkpoint import complete, load_weights, save_weights, shape_of
 from demo_models.encoder import FastEncoder
-from demo_models.evaluation import batch_of, results, shares, test_blocks
+from demo_models.evaluation import batch_of, results, shares, tell, test_blocks
 from demo_models.feeding import Batch, Feed
 from demo_models.growth import doubled_tower, fresh_tower
 from demo_models.learner import Learner, Rates, Schedule, training_device
@@ -111,8 +111,7 @@ def report(options: argparse.Namespace, learner: Learner, blocks: list[Block], f
     """Evaluate, tell, and write report.json."""
     found = results(learner.average, learner.shape, _encoder(), blocks, learner.device)
     counts = shares(found)
-    for name, (right, total) in counts.items():
-        say(f"  {name:28s} {right}/{total} = {right / max(total, 1):.3f}")
+    tell(counts)
     wrong = [vars(result) for result in found if not result.is_right][:200]
     path = options.out / "report.json"
     path.write_text(json.dumps(facts | {"right": counts, "wrong": wrong}, indent=1, ensure_ascii=False), "utf-8")
