@@ -1,9 +1,10 @@
-"""Every CUDA kernel beside its twin in NumPy: how far it is off.
+"""Every CUDA kernel but attention's beside its twin in NumPy: how far it is off.
 
 python -m benchmarks.cuda.kernels
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import Stream
 
-from pyggml_cuda import attention, cache, convert, device, layout, matmul, pack, rope
-from pyggml_cuda.formats import FLOATS, Form, TileFormat, device_format, quantized_form
+from pyggml_cuda import convert, device, layout, matmul, matmul_wide, pack
+from pyggml_cuda.formats import FLOATS, Form, TileFormat, WideForm, device_format, quantized_form
 from pyggml_cuda.launch import Launch
 from pyggml_kernels.formats import Format, LevelFormat, format_named
 from pyggml_reference import cuda_twins as twins
@@ -30,7 +31,8 @@ Doubles = npt.NDArray[np.float64]
 failures: list[str] = []
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -38,16 +40,14 @@ def _say(line: str) -> None:
 def report(name: str, error: float | np.integer[Any], bound: float) -> None:
     """Print a check."""
     good = error <= bound
-    _say(f"{'ok  ' if good else 'FAIL'} {name:60} {error:.2e} (bound {bound:.0e})")
+    say(f"{'ok  ' if good else 'FAIL'} {name:60} {error:.2e} (bound {bound:.0e})")
     if not good:
         failures.append(name)
 
 
 def run(*launches: Launch) -> None:
     """Launch and wait."""
-    stream = Stream.null
-    device.run([device.launching(each) for each in launches], stream)
-    stream.synchronize()
+    device.run_now(*launches)
 
 
 def random_blocks(form: Format, n_rows: int, n_columns: int) -> Bytes:
@@ -84,16 +84,18 @@ class Buffers:
     activation: matmul.Activation
 
 
-def buffers(form: Form, n: int, n_columns: int) -> Buffers:
+def buffers(form: Form | WideForm, n: int, n_columns: int) -> Buffers:
     """Room for `n` rows; garbage in it."""
-    strides = form.level_stride(n_columns), form.scale_stride(n_columns), form.sum_stride(n_columns)
-    sizes = [n * each + 16 for each in (strides[0], 4 * strides[1], strides[2])]
-    levels, scales, sums = (cupy.full(size, 0xA5, cupy.uint8) for size in sizes)
+    sizes = form.strides(n, n_columns)
+    levels, scales, sums = (
+        cupy.full(size + 16, 0xA5, cupy.uint8) for size in (sizes.level_bytes, sizes.scale_bytes, sizes.sum_bytes)
+    )
+    strides = sizes.level_stride, sizes.scale_stride, sizes.sum_stride
     addresses = levels.data.ptr, scales.data.ptr, sums.data.ptr
     return Buffers(levels, scales, sums, matmul.Activation(*addresses, *strides))
 
 
-def to_form(form: Form, x: Any, n_columns: int) -> Buffers:
+def to_form(form: Form | WideForm, x: Any, n_columns: int) -> Buffers:
     """Rows of floats on the device in a form."""
     out = buffers(form, len(x), n_columns)
     run(convert.convert(convert.Source("Plain", n_columns, x.data.ptr), form, out.activation, len(x)))
@@ -117,18 +119,36 @@ def check_forms() -> None:
         form = quantized_form(block, sums, group)
         out = to_form(form, cupy.asarray(x), n_columns)
         expected = twins.quantize(x, block, group)
-        stride = form.level_stride(n_columns)
+        stride = form.strides(7, n_columns).level_stride
         levels = cupy.asnumpy(out.levels)[: 7 * stride].view(np.int8).reshape(7, stride)[:, natural_columns(stride)]
         wrong = np.count_nonzero(levels[:, :n_columns] != expected.levels) + np.count_nonzero(levels[:, n_columns:])
         scales = cupy.asnumpy(out.scales).view(np.float32)[: 7 * (stride // 32)].reshape(7, -1)
         wrong += np.count_nonzero(scales[:, : n_columns // 32] != expected.scales)
         if sums != "NONE":
             kind = np.int16 if sums == "WHOLE" else np.float32
-            found = cupy.asnumpy(out.sums)[: 7 * form.sum_stride(n_columns)].view(kind).reshape(7, -1)
+            found = cupy.asnumpy(out.sums)[: form.strides(7, n_columns).sum_bytes].view(kind).reshape(7, -1)
             wanted = expected.sums
             if block == "Q8_K" and sums == "FLOATS":
                 wanted = wanted * np.repeat(expected.scales, 2, axis=-1)
             wrong += np.count_nonzero(found[:, : n_columns // group] != wanted)
+        report(f"form {form.expression}: numbers that differ", wrong, 0)
+
+
+def check_wide_forms() -> None:
+    """Levels as halves, number for number, where they belong."""
+    for group in (32, 16):
+        n, n_columns = 70, 1280
+        x = (RNG.standard_normal((n, n_columns)) * 10.0 ** RNG.uniform(-2, 2, (n, 1))).astype(np.float32)
+        x[3] = 0
+        form = WideForm(group)
+        out, padded, expected = to_form(form, cupy.asarray(x), n_columns), 128, twins.quantize(x, "Q8_K", group)
+        levels, scales, sums = twins.wide_levels(expected, group, padded)
+        found = cupy.asnumpy(out.levels)[: levels.nbytes].view(np.float16).reshape(levels.shape)
+        wrong = np.count_nonzero((found != levels)[twins.wide_rows(levels.shape, n)])
+        found_scales = cupy.asnumpy(out.scales)[: scales.nbytes].view(np.float32).reshape(scales.shape)
+        wrong += np.count_nonzero((found_scales != scales)[:, :n])
+        found_sums = cupy.asnumpy(out.sums)[: sums.nbytes].view(np.float16).reshape(sums.shape)
+        wrong += np.count_nonzero((found_sums != sums)[twins.wide_rows(sums.shape, n)])
         report(f"form {form.expression}: numbers that differ", wrong, 0)
 
 
@@ -189,12 +209,17 @@ def check_pack(form: LevelFormat, tiles: TileFormat, data: Bytes, out: Any, n_ro
 def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, segments: int = 1) -> Any:
     """x times a matrix, on the device, with a bias of ones and an addend of twos."""
     chosen = device_format(form)
-    activation = to_form(chosen.form, x, n_columns)
+    wide = matmul_wide.wide_form(chosen, len(x), device.compute_capability())
+    activation = to_form(wide or chosen.form, x, n_columns)
     outs = [cupy.full((len(x), n_rows), cupy.nan, cupy.float32) for _ in range(segments)]
     bias, addend = cupy.full(n_rows, BIAS, cupy.float32), cupy.full((len(x), n_rows), 2 * BIAS, cupy.float32)
     matrices = [matmul.Matrix(weights.data.ptr, n_rows, out.data.ptr, bias.data.ptr, addend.data.ptr) for out in outs]
-    if isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
-        run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns))
+    if wide and isinstance(chosen, TileFormat):
+        n_bytes = matmul_wide.parts_bytes(chosen, [n_rows] * segments, len(x), n_columns)
+        parts = cupy.full(n_bytes, 0xFF, cupy.uint8)
+        run(*matmul_wide.multiply(chosen, matrices, activation.activation, len(x), n_columns, parts.data.ptr))
+    elif isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
+        run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns, device.compute_capability()))
     else:
         device.multiplying(
             weights.data.ptr, activation.levels.data.ptr, outs[0].data.ptr, chosen.number_bytes,
@@ -205,25 +230,37 @@ def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, seg
     return cupy.asnumpy(outs[0])
 
 
-def check_products() -> None:
-    """Products against float64, and the same bits in every batch."""
-    for name in (*PACKED, *OTHERS, *FLOAT_FORMATS):
-        form = format_named(name)
-        n_rows, n_columns = 165, (1280 if form.block_size in (1, 256) else 1216)
-        data = random_blocks(form, n_rows, n_columns)
-        weights = place(form, data, n_rows, n_columns)
-        x = RNG.standard_normal((131, n_columns)).astype(np.float32)
-        exact = exact_product(form, data, x, n_columns)
-        on_device = cupy.asarray(x)
-        results = {}
-        for n in (1, 2, 5, 8, 9, 20, 64, 131):
-            results[n] = product(form, weights, on_device[:n], n_rows, n_columns, 3 if n < 9 else 1)
-            error = np.linalg.norm(results[n] - 3 * BIAS - exact[:n]) / np.linalg.norm(exact[:n])
-            bound = 1e-6 if n < 9 or isinstance(form, LevelFormat) else 1e-3
-            report(f"product {name} {n} tokens", float(error), bound)
-        if isinstance(form, LevelFormat):
-            wrong = sum(np.count_nonzero(results[n] != results[131][:n]) for n in results)
-            report(f"product {name}: results that depend on the batch", wrong, 0)
+#: Sizes of a matrix with rows of whole blocks of 256 or of 32, and batches.
+ROWS, COLUMNS, BATCHES = 261, {256: 1280, 32: 1216}, (1, 2, 5, 8, 9, 20, 64, 131)
+
+
+def check_product(
+    name: str, n_rows: int = ROWS, columns: Mapping[int, int] = COLUMNS, batches: Sequence[int] = BATCHES
+) -> None:
+    """A format's products against float64, and the same bits in every batch."""
+    form = format_named(name)
+    n_columns = columns[256 if form.block_size in (1, 256) else 32]
+    data = random_blocks(form, n_rows, n_columns)
+    weights = place(form, data, n_rows, n_columns)
+    x = RNG.standard_normal((max(batches), n_columns)).astype(np.float32)
+    exact = exact_product(form, data, x, n_columns)
+    on_device = cupy.asarray(x)
+    results = {}
+    for n in batches:
+        results[n] = product(
+            form,
+            weights,
+            on_device[:n],
+            n_rows,
+            n_columns,
+            3 if n < 9 or (n == 20 and isinstance(form, LevelFormat)) else 1,
+        )
+        error = np.linalg.norm(results[n] - 3 * BIAS - exact[:n]) / np.linalg.norm(exact[:n])
+        bound = 1e-6 if n < 9 or isinstance(form, LevelFormat) else 1e-3
+        report(f"product {name} {n} tokens", float(error), bound)
+    if isinstance(form, LevelFormat):
+        wrong = sum(np.count_nonzero(results[n] != results[max(batches)][:n]) for n in results)
+        report(f"product {name}: results that depend on the batch", wrong, 0)
 
 
 def check_sources() -> None:
@@ -242,118 +279,13 @@ def check_sources() -> None:
         report(source.kind, float(np.linalg.norm(found - exact) / np.linalg.norm(exact)), 3e-7)
 
 
-@dataclass
-class Case:
-    """A batch for attention: sequences side by side, a paged cache in a mixed order."""
-
-    n_heads: int
-    n_kv_heads: int
-    size: int
-    value_size: int
-    lengths: tuple[int, ...]
-    """positions before the batch, of each sequence"""
-    n_new: tuple[int, ...]
-    format: str = "f16"
-    halves: bool = True
-    page_size: int = 64
-
-
-def check_attention(case: Case) -> None:
-    """Rope, the cache's writes and attention, for tokens that follow what is in the cache."""
-    c = case
-    group, n = c.n_heads // c.n_kv_heads, sum(c.n_new)
-    n_pages_each = -(-max(a + b for a, b in zip(c.lengths, c.n_new, strict=True)) // c.page_size)
-    n_sequences = len(c.lengths)
-    table = RNG.permutation(n_sequences * n_pages_each).reshape(n_sequences, -1).astype(np.int32)
-    sequences = np.repeat(np.arange(n_sequences), c.n_new).astype(np.int32)
-    positions = np.concatenate([np.arange(a, a + b) for a, b in zip(c.lengths, c.n_new, strict=True)]).astype(np.int32)
-    n_pairs = c.size // 2
-    number = {"f32": np.float32, "f16": np.float16}[c.format]
-    old = [
-        (RNG.standard_normal((length, c.n_kv_heads, c.size)).astype(number),
-         RNG.standard_normal((length, c.n_kv_heads, c.value_size)).astype(number)) for length in c.lengths
-    ]  # fmt: skip
-    key_cache = np.zeros((table.size, c.n_kv_heads, c.page_size, c.size), number)
-    value_cache = np.zeros((table.size, c.n_kv_heads, c.page_size, c.value_size), number)
-    for sequence, (keys, values) in enumerate(old):
-        at = np.arange(len(keys))
-        index = table[sequence][at // c.page_size], slice(None), at % c.page_size
-        key_cache[index], value_cache[index] = keys, values
-    q = RNG.standard_normal((n, c.n_heads, c.size)).astype(np.float32) * 2
-    k = RNG.standard_normal((n, c.n_kv_heads, c.size)).astype(np.float32)
-    v = RNG.standard_normal((n, c.n_kv_heads, c.value_size)).astype(np.float32)
-    dq, dk, dv, dkc, dvc, dp, ds, dt = map(cupy.asarray, (q, k, v, key_cache, value_cache, positions, sequences, table))
-    factors = cupy.ones(n_pairs, cupy.float32)
-    angles = cupy.zeros((n, 2, n_pairs), cupy.float32)
-    theta_scale = float(np.float32(10000.0 ** (-1 / n_pairs)))
-    parameters = rope.Angles(n_pairs, factors.data.ptr, theta_scale, 1.0, 0.0, 1.0, 0.0, 0.0)
-    key_rows, value_rows = (
-        cache.CacheRows(c.format, each.data.ptr, each.strides[0], each.strides[2], c.page_size) for each in (dkc, dvc)
-    )
-    rows = key_rows, value_rows
-    page_table = cache.PageTable(dt.data.ptr, dp.data.ptr, ds.data.ptr, table.shape[1])
-    heads = rope.Heads(c.n_heads, c.n_kv_heads, c.size, c.value_size, n_pairs, c.halves)
-    shape, tiles = attention.cut(sequences, int(positions.max()) + 1, group)
-    d_tiles = cupy.asarray(tiles)
-    sums = cupy.full((n, c.n_heads, shape.n_splits, c.value_size), cupy.nan, cupy.float32)
-    states = cupy.full((n, c.n_heads, shape.n_splits, 2), cupy.nan, cupy.float32)
-    out = buffers(FLOATS, n, c.n_heads * c.value_size)
-    source = convert.Source(
-        "Splits", c.n_heads * c.value_size, sums.data.ptr, states.data.ptr, dp.data.ptr, 0.0, c.value_size,
-        shape.n_splits, attention.SPLIT_SIZE,
-    )  # fmt: skip
-    merged = cupy.zeros((n, c.n_heads * c.value_size), cupy.float32)
-    run(
-        rope.angles(parameters, dp.data.ptr, angles.data.ptr, n),
-        rope.turn_and_store(heads, dq.data.ptr, dk.data.ptr, dv.data.ptr, angles.data.ptr, rows, page_table, n),
-        attention.attend(
-            shape, c.n_heads, c.n_kv_heads, (c.size, c.value_size), c.size**-0.5,
-            (dq.data.ptr, sums.data.ptr, states.data.ptr, d_tiles.data.ptr), rows, page_table,
-        ),
-        convert.convert(source, FLOATS, out.activation, n),
-        convert.merge_splits(source, merged.data.ptr, n),
-    )  # fmt: skip
-    found = cupy.asnumpy(out.levels)[: n * c.n_heads * c.value_size * 4].view(np.float32)
-    found = found.reshape(n, c.n_heads, c.value_size)
-    report(
-        "merged splits: numbers that differ", np.count_nonzero(cupy.asnumpy(merged).reshape(found.shape) != found), 0
-    )
-    theta = positions[:, None].astype(np.float64) * theta_scale ** np.arange(n_pairs)
-    cosines, sines = np.cos(theta), np.sin(theta)
-    turned_q, turned_k = (twins.turn(each, cosines, sines, c.halves) for each in (q, k))
-    error = np.linalg.norm(cupy.asnumpy(dq) - turned_q) / np.linalg.norm(turned_q)
-    name = f"{c.format} {c.n_heads}/{c.n_kv_heads} heads of {c.size}, {c.lengths} + {c.n_new}"
-    report(f"rope {name}", float(error), 1e-4)
-    exact = np.zeros(found.shape)
-    for sequence, (keys, values) in enumerate(old):
-        own = sequences == sequence
-        all_keys = np.concatenate([keys.astype(np.float64), turned_k[own].astype(number).astype(np.float64)])
-        all_values = np.concatenate([values.astype(np.float64), v[own].astype(number).astype(np.float64)])
-        exact[own] = twins.attend(turned_q[own], all_keys, all_values, positions[own], c.size**-0.5)
-    report(f"attention NMSE {name}", float(((found - exact) ** 2).sum() / (exact**2).sum()), 1e-7)
-
-
-ATTENTION = (
-    Case(12, 2, 128, 128, (0,), (1,)),
-    Case(12, 2, 128, 128, (63,), (1,)),
-    Case(40, 8, 128, 128, (1000,), (1,)),
-    Case(28, 4, 128, 128, (5000,), (1,)),
-    Case(28, 4, 128, 128, (300, 5, 64), (1, 2, 1)),
-    Case(28, 4, 128, 128, (0,), (200,)),
-    Case(28, 4, 128, 128, (100, 0), (37, 150)),
-    Case(4, 2, 16, 16, (70,), (9,), halves=False, page_size=4),
-    Case(4, 2, 16, 16, (70,), (1,), halves=False, page_size=4),
-    Case(32, 1, 64, 32, (70,), (3,), "f16"),
-)
-
-
 def check_all() -> None:
     """Every check; `failures` then names those that failed."""
     check_forms()
-    check_products()
+    check_wide_forms()
+    for name in (*PACKED, *OTHERS, *FLOAT_FORMATS):
+        check_product(name)
     check_sources()
-    for case in ATTENTION:
-        check_attention(case)
     report(f"{len(failures)} checks failed", len(failures), 0)
 
 

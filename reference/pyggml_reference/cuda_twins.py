@@ -31,7 +31,7 @@ def quantize(x: Floats, block: str, group_size: int) -> QuantizedRows:
     times the scale and rounded to halves."""
     size = 256 if block == "Q8_K" else 32
     blocks = x.reshape(len(x), -1, size)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         if block == "Q8_K":
             places = np.abs(blocks).argmax(axis=-1, keepdims=True)
             inverse = np.float32(-127) / np.take_along_axis(blocks, places, -1)
@@ -47,6 +47,45 @@ def quantize(x: Floats, block: str, group_size: int) -> QuantizedRows:
     scales = np.repeat(d[..., 0], size // 32, axis=-1)
     sums = _through_half(totals * d[..., 0]) if block == "Q8_1" else totals
     return QuantizedRows(levels.reshape(x.shape), scales if block == "Q8_K" else _through_half(scales), sums)
+
+
+def wide_levels(
+    rows: QuantizedRows, group_size: int, n_padded: int
+) -> tuple[npt.NDArray[np.float16], Floats, npt.NDArray[np.float16]]:
+    """Rows of levels as warpgroups want them (src/warpgroup.cuh), zeros below.
+
+    Levels (run of 64 columns, eight rows, row, piece of 16 bytes, half), scales (256 columns, row), sums (256 columns,
+    eight rows, row, piece, half)."""
+    n_rows, n_columns = rows.levels.shape
+    levels = np.zeros((n_padded, n_columns), np.float16)
+    levels[:n_rows] = rows.levels
+    # Of each 16 columns: lane of four, byte; the even bytes come first, then the odd ones.
+    pieces = levels.reshape(n_padded, n_columns // 64, 4, 4, 2, 2).transpose(0, 1, 2, 5, 3, 4)
+    runs = pieces.reshape(n_padded // 8, 8, n_columns // 64, 8, 8).transpose(2, 0, 1, 3, 4)
+    scales = np.zeros((n_columns // 256, n_padded), np.float32)
+    scales[:, :n_rows] = rows.scales[:, ::8].T
+    totals = np.zeros((n_padded, n_columns // 256, 256 // group_size), np.int32)
+    totals[:n_rows] = rows.sums.reshape(n_rows, n_columns // 256, -1)
+    if group_size == 32:
+        high = (totals + 32) >> 6
+        totals = np.concatenate([totals - 64 * high, high], axis=-1)
+    sums = totals.astype(np.float16).reshape(n_padded // 8, 8, n_columns // 256, 2, 8).transpose(2, 0, 1, 3, 4)
+    return _swizzled(runs, 1), scales, _swizzled(sums, 4)
+
+
+def _swizzled(pieces: npt.NDArray[np.float16], rows_alike: int) -> npt.NDArray[np.float16]:
+    """Pieces (..., 8 rows, piece, half) with piece i of row n at i ^ n // rows_alike."""
+    result = np.empty_like(pieces)
+    for row in range(8):
+        for piece in range(pieces.shape[-2]):
+            result[..., row, piece ^ row // rows_alike, :] = pieces[..., row, piece, :]
+    return result
+
+
+def wide_rows(shape: tuple[int, ...], n_rows: int) -> npt.NDArray[np.bool_]:
+    """Which numbers of an array (..., eight rows, row, piece, half) belong to the first rows."""
+    own = np.arange(shape[1] * 8).reshape(1, shape[1], 8, 1, 1) < n_rows
+    return np.broadcast_to(own, shape)
 
 
 def rms_norm(x: Floats, weight: Floats, epsilon: float) -> Doubles:
@@ -89,3 +128,49 @@ def attend(queries: Doubles, keys: Doubles, values: Doubles, positions: npt.NDAr
     weights /= weights.sum(axis=-1, keepdims=True)
     result: Doubles = np.einsum("nhp,phd->nhd", weights, spread_values)
     return result
+
+
+_NUMBERS = {"f32": np.float32, "f16": np.float16}
+
+
+def rotate(x: Doubles, size: int) -> Doubles:
+    """Runs of `size` numbers times the normalized Walsh-Hadamard matrix; 0: as they are."""
+    if not size:
+        return x
+    matrix = np.ones((1, 1))
+    while len(matrix) < size:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    result: Doubles = (x.reshape(-1, size) @ matrix / np.sqrt(size)).reshape(x.shape)
+    return result
+
+
+def encode_rows(name: str, x: Floats) -> npt.NDArray[np.uint8]:
+    """Rows of numbers as the cache keeps them in a format: bytes, in the last dimension."""
+    if name == "q8_0":
+        quantized = quantize(x.reshape(-1, x.shape[-1]), "Q8_0", 32)
+        scales = quantized.scales.astype(np.float16).reshape(-1, 1).view(np.uint8)
+        blocks = np.concatenate([scales, quantized.levels.reshape(-1, 32).view(np.uint8)], axis=-1)
+        return blocks.reshape(*x.shape[:-1], -1)
+    if name != "bf16":
+        return x.astype(_NUMBERS[name]).view(np.uint8)
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def decode_rows(name: str, rows: npt.NDArray[np.uint8]) -> Floats:
+    """What rows of a format stand for."""
+    if name == "q8_0":
+        blocks = rows.reshape(-1, 34)
+        scales = np.ascontiguousarray(blocks[:, :2]).view(np.float16).astype(np.float32)
+        levels = np.ascontiguousarray(blocks[:, 2:]).view(np.int8).astype(np.float32)
+        return (levels * scales).reshape(*rows.shape[:-1], -1)
+    if name != "bf16":
+        return rows.view(_NUMBERS[name]).astype(np.float32)
+    return (rows.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def round_queries(name: str, queries: Doubles) -> Doubles:
+    """Queries as they meet keys in a format: ggml gives them that precision, but for f16."""
+    if name in _NUMBERS:
+        return queries
+    return decode_rows(name, encode_rows(name, queries.astype(np.float32))).astype(np.float64)

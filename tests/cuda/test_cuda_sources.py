@@ -13,28 +13,39 @@ FORMATS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q4_0", "Q5_0", "Deco
 
 KERNELS = {
     "attention.cu": [
-        "attend<CacheHalf, CacheHalf, 128, 128, 1, 2>",
-        "attend<CacheHalf, CacheBfloat, 64, 32, 2, 1>",
+        "attend<CacheHalf, CacheHalf, 128, 128, 8, 1, 4, 3>",
+        "attend<CacheHalf, CacheHalf, 128, 128, 16, 4, 1, 4>",
+        "attend<CacheFloat, CacheBfloat, 64, 32, 16, 4, 1, 1>",
+        "attend<CacheQ8_0, CacheQ8_0, 128, 128, 8, 1, 4, 3>",
     ],
     "convert.cu": [
         "convert<Plain, Floats>",
         "convert<RMSNorm, Quantized<Block::Q8_K, Sums::WHOLE, 32>>",
         "convert<SwiGLU, Quantized<Block::Q8_0, Sums::NONE, 32>>",
         "convert<Splits, Quantized<Block::Q8_1, Sums::FLOATS, 32>>",
+        "convert<RMSNorm, HalfLevels<32>>",
+        "convert<Plain, HalfLevels<16>>",
         "convert<Plain, Rounded<true>>",
         "convert<Plain, Rounded<false>>",
     ],
     "dot_rows.cu": ["dot_rows<Half, 1>", "dot_rows<Bfloat, 4>", "dot_rows<Float, 8>", "finish_product"],
     "matmul_few.cu": [f"matmul_few<{each}, 1>" for each in FORMATS] + ["matmul_few<Q4_K, 8>", "matmul_few<Q8_0, 16>"],
     "matmul_many.cu": ["matmul_many<Q3_K, 64, 4>", "matmul_many<Q4_K, 32, 8>", "matmul_many<Q8_0, 64, 8>"],
-    "merge.cu": ["merge_splits"],
+    "matmul_wide.cu": ["matmul_wide<Q3_K, 128>", "matmul_wide<Q4_K, 64>", "add_parts"],
+    "merge.cu": ["merge<Floats>", "merge<Quantized<Block::Q8_K, Sums::WHOLE, 32>>"],
     "pack.cu": [f"pack<{each}>" for each in FORMATS if not each.startswith("Decoded")],
-    "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>"],
+    "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>", "turn_and_store<CacheQ8_0, CacheFloat>"],
     "rows.cu": ["select_rows", "add"],
 }
 
 STRUCTURES = {
-    "attention.cu": {"AttentionArguments": attention.ARGUMENTS, "CacheRows": cache.ROWS, "PageTable": cache.TABLE},
+    "attention.cu": {
+        "AttentionArguments": attention.ARGUMENTS,
+        "AttentionTile": attention.TILE,
+        "CacheRows": cache.ROWS,
+        "PageTable": cache.TABLE,
+    },
+    "merge.cu": {"SourceArguments": convert.SOURCE_ARGUMENTS, "FormArguments": convert.FORM_ARGUMENTS},
     "convert.cu": {"SourceArguments": convert.SOURCE_ARGUMENTS, "FormArguments": convert.FORM_ARGUMENTS},
     "matmul_few.cu": {"MatmulArguments": matmul.ARGUMENTS},
     "pack.cu": {"PackArguments": pack.ARGUMENTS},
@@ -62,6 +73,19 @@ def test_every_source_is_in_the_table() -> None:
 def test_sources_compile(file: str, architecture: int) -> None:
     text = program(file, HEADERS) + "\n" + layout_checks(STRUCTURES.get(file, {}))
     assert compile_program(text, file, KERNELS[file], architecture)[1:4] == b"ELF"
+
+
+def test_splits_are_as_long_as_kernels_make_them() -> None:
+    text = program("attention.cu") + f"\nstatic_assert(SPLIT_SIZE == {attention.SPLIT_SIZE});"
+    assert compile_program(text, "attention.cu", [], 90)
+
+
+@pytest.mark.parametrize("form", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"])
+def test_products_by_warpgroups_compile_for_their_architecture(form: str) -> None:
+    text, kernels = program("matmul_wide.cu", HEADERS), [f"matmul_wide<{form}, {width}>" for width in (64, 128)]
+    plain, own = (compile_program(text, "matmul_wide.cu", kernels, each) for each in (90, "90a"))
+    # Without the architecture the kernels are empty.
+    assert len(own) > 2 * len(plain)
 
 
 def test_a_wrong_program_is_refused() -> None:
