@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyggml.formats import read_formats
     from pyggml.gguf import GGUFFile
     from pyggml.model import Model, load
-    from pyggml.package_data import demo_model
+    from pyggml.package_data import demo_mmproj, demo_model
     from pyggml.sampling import SamplingOptions
     from pyggml_kernels.formats import OwnFormat, own_format
 
@@ -36,6 +36,7 @@ _HOMES = {
     "SamplingOptions": "pyggml.sampling",
     "Session": "pyggml.engine",
     "TextEvent": "pyggml.engine",
+    "demo_mmproj": "pyggml.package_data",
     "demo_model": "pyggml.package_data",
     "load": "pyggml.model",
     "own_format": "pyggml_kernels.formats",
@@ -54,6 +55,7 @@ __all__ = [
     "Session",
     "TextEvent",
     "__version__",
+    "demo_mmproj",
     "demo_model",
     "load",
     "own_format",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyggml.package_data import demo_mmproj, demo_model
 from pyggml_cuda import driver
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,8 +47,13 @@ def test_the_wheel_has_all_sources_and_the_model_and_nothing_else(wheel: Path) -
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert found == expected
-    assert "pyggml/data/demo-text-q8_0.gguf" in found
+    models = {f"pyggml/data/{name}-q8_0.gguf" for name in ("demo-text", "demo-vl", "demo-vl-mmproj")}
+    assert models <= found
     assert {f"{package}/py.typed" for package in roots} <= found
+
+
+def test_the_model_that_sees_takes_16_megabytes_at_most() -> None:
+    assert sum(path.stat().st_size for path in (demo_model("demo-vl"), demo_mmproj())) <= 16_000_000
 
 
 def modules_after(statement: str) -> set[str]:

@@ -9,10 +9,10 @@ import pytest
 
 from pyggml.cli.console import Console
 from pyggml.cli.model_options import ModelOptions
-from pyggml.cli.model_source import locate_model, locate_tower
+from pyggml.cli.model_source import comes_with_tower, locate_model, locate_tower
 from pyggml.cli.picture_options import NO_TOWER, TowerOptions
 from pyggml.errors import DownloadError, UsageError
-from pyggml.package_data import demo_model
+from pyggml.package_data import demo_mmproj, demo_model
 from tests.unit.gguf_bytes import FileBytes, entry, string
 from tests.unit.loopback import LoopbackServer, allow_loopback_alone
 
@@ -28,6 +28,31 @@ def options(**given: Any) -> ModelOptions:
 def test_the_path_or_the_model_in_the_package() -> None:
     assert locate_model(options(model=Path("a.gguf"))) == Path("a.gguf")
     assert locate_model(options()) == demo_model()
+
+
+def test_pictures_are_shown_to_the_model_in_the_package_that_sees() -> None:
+    source = options()
+    assert comes_with_tower(source)
+    model = locate_model(source, sees_pictures=True)
+    assert model == demo_model("demo-vl")
+    assert locate_tower(source, NO_TOWER, model, Console()).mmproj == demo_mmproj()
+    without = TowerOptions(None, True, 0, 0)
+    assert locate_tower(source, without, model, Console()) == without
+    assert locate_tower(source, NO_TOWER, demo_model(), Console()) == NO_TOWER
+
+
+def test_models_in_the_package_go_by_name_unless_there_is_such_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = options(model=Path("demo-vl"))
+    assert comes_with_tower(source)
+    assert locate_model(source) == demo_model("demo-vl")
+    assert locate_tower(source, NO_TOWER, locate_model(source), Console()).mmproj == demo_mmproj()
+    assert locate_model(options(model=Path("demo-text")), sees_pictures=True) == demo_model()
+    Path("demo-vl").touch()
+    assert locate_model(source) == Path("demo-vl")
+    assert not comes_with_tower(source)
 
 
 def test_two_models() -> None:

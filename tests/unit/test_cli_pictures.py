@@ -117,8 +117,16 @@ def test_a_context_that_cannot_be_shifted(monkeypatch: pytest.MonkeyPatch) -> No
     assert "so the text ends here: -c N makes the context larger\n" in result.stderr
 
 
-def test_a_picture_needs_a_tower() -> None:
-    result = invoke("run", "--image", "a.png", "-p", "What?")
+def test_pictures_are_shown_to_the_model_inside_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FakeModel("a cat")
+    assert run_fake(monkeypatch, model, "--image", "a.png", "-p", "What?").stdout == "a cat\n"
+    files = [model.load_arguments[name].name for name in ("path", "mmproj")]
+    assert files == ["demo-vl-q8_0.gguf", "demo-vl-mmproj-q8_0.gguf"]
+
+
+@pytest.mark.parametrize("arguments", [("-m", "text.gguf"), ("--no-mmproj",), ("-m", "demo-text")])
+def test_a_picture_needs_a_tower(arguments: tuple[str, ...]) -> None:
+    result = invoke("run", *arguments, "--image", "a.png", "-p", "What?")
     assert result.exit_code == 2
     assert "--image a.png: a picture needs the vision tower of the model: give its file with --mmproj" in result.stderr
 

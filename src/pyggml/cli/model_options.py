@@ -93,8 +93,9 @@ _SOURCE_OPTIONS = (
         "--model",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        default_text="the small model inside the package",
-        help="The GGUF file, or any shard of a split one.",
+        default_text="demo-text; with --image demo-vl",
+        help="The GGUF file, or any shard of a split one; demo-text and demo-vl are the small models inside the"
+        " package.",
     ),
     _model("model_url", "-mu", "--model-url", metavar="URL", help="Download this file, or take it from the cache."),
     _model(

@@ -8,11 +8,14 @@ from pyggml.cli.console import Console
 from pyggml.cli.model_options import ModelOptions
 from pyggml.cli.picture_options import TowerOptions
 from pyggml.errors import DownloadError, UsageError
-from pyggml.package_data import demo_model
+from pyggml.package_data import DEMO_MODELS, demo_mmproj, demo_model
 
 
-def locate_model(options: ModelOptions) -> Path:
-    """Give the model's path, after a download if need be. Raises UsageError, DownloadError."""
+def locate_model(options: ModelOptions, *, sees_pictures: bool = False) -> Path:
+    """Give the model's path, after a download if need be. Raises UsageError, DownloadError.
+
+    Where none is named, it is the one inside the package that talks, or the one that sees pictures too.
+    """
     given = {
         "-m": options.model,
         "-mu": options.model_url,
@@ -25,18 +28,32 @@ def locate_model(options: ModelOptions) -> Path:
     if options.hf_file is not None and options.hf_repo is None:
         raise UsageError("-hff names a file of a Hugging Face repository: give the repository with -hf")
     if options.model is not None:
-        return options.model
-    return _download(options) if names else demo_model()
+        return _named(options.model)
+    return _download(options) if names else demo_model("demo-vl" if sees_pictures else "demo-text")
+
+
+def _named(path: Path) -> Path:
+    """The file, or the model inside the package that has this name if there is no such file."""
+    name = str(path)
+    return demo_model(name) if name in DEMO_MODELS and not path.exists() else path
+
+
+def comes_with_tower(options: ModelOptions) -> bool:
+    """Whether `locate_tower` may find a tower for a model that is shown pictures."""
+    if options.hf_repo is not None or options.modelscope is not None:
+        return True
+    return options.model_url is None and (options.model is None or _named(options.model) == demo_model("demo-vl"))
 
 
 def locate_tower(options: ModelOptions, tower: TowerOptions, model: Path, console: Console) -> TowerOptions:
-    """Give the options of the tower, with its file from the repository of a model that sees pictures.
+    """Give the options of the tower, with its file from the package or repository of a model that sees pictures.
 
     If there is none, it is said, and the model runs without. Raises UsageError, DownloadError.
     """
-    is_named = options.hf_repo is not None or options.modelscope is not None
-    if tower.mmproj is not None or tower.no_mmproj or not is_named or not _sees(model):
+    if tower.mmproj is not None or tower.no_mmproj or not comes_with_tower(options) or not _sees(model):
         return tower
+    if model == demo_model("demo-vl"):
+        return replace(tower, mmproj=demo_mmproj())
     try:
         return replace(tower, mmproj=_download(options, tower_of=model))
     except DownloadError as error:

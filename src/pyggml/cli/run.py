@@ -41,6 +41,7 @@ def run_command(context: click.Context, /, **values: Any) -> None:
     \b
     pyggml run                                       a conversation with the model inside the package
     pyggml run -p "What is 37 + 48?"                 the same, and the first message is given
+    pyggml run --image a.png -p "What is this?"      an answer of the small model that sees pictures
     pyggml run -m model.gguf -st -p "Name a color."  one answer
     pyggml run -m model.gguf -no-cnv -p "Once upon a time" -n 60 --temp 0
     pyggml run -m text.gguf --mmproj vision.gguf --image a.png -p "What is this?"

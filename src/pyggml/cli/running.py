@@ -14,7 +14,7 @@ from pyggml.cli.grammar_options import GrammarOptions
 from pyggml.cli.loading import load_model, warn_of_shift
 from pyggml.cli.logs import shown_logs
 from pyggml.cli.model_options import LoadOptions, ModelOptions
-from pyggml.cli.model_source import locate_model, locate_tower
+from pyggml.cli.model_source import comes_with_tower, locate_model, locate_tower
 from pyggml.cli.picture_options import PictureOptions, TowerOptions
 from pyggml.cli.prompt_cache import PromptCache
 from pyggml.cli.prompts import read_prompt, read_system_prompt, template_choice
@@ -69,13 +69,13 @@ class Run:
         self._template_choice = template_choice(options.interaction)
         self._structure = Structure(options.grammar)
         self._pictures = options.pictures.paths()
-        if options.source.hf_repo is None and options.source.modelscope is None:
+        if options.tower.no_mmproj or not comes_with_tower(options.source):
             options.pictures.check(options.tower)
         SamplingOptions(**options.sampling)
 
     def run(self) -> int:
         """Do all of it."""
-        path = locate_model(self._options.source)
+        path = locate_model(self._options.source, sees_pictures=bool(self._pictures))
         tower = locate_tower(self._options.source, self._options.tower, path, self._console)
         self._options.pictures.check(tower)
         loaded = load_model(path, self._options.load, self._console, tower, n_sequences=1)

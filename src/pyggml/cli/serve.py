@@ -35,6 +35,7 @@ def serve_command(**values: Any) -> None:
 
     \b
     pyggml serve                                     the model inside the package, at http://127.0.0.1:8080
+    pyggml serve -m demo-vl                          the one that sees pictures, too
     pyggml serve -m model.gguf --port 9000 -np 8 -c 32768
     pyggml serve -hf user/repo:Q4_K_M --api-key secret
     pyggml serve -m text.gguf --mmproj vision.gguf
