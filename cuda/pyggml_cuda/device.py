@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 import numpy as np
 import numpy.typing as npt
-from cupy.cuda import Graph, Stream, driver
+from cupy.cuda import Event, Graph, Stream, driver
 
 from pyggml_cuda.driver import library
 from pyggml_cuda.launch import KernelName, Launch
@@ -134,6 +134,11 @@ def allocate(n_bytes: int) -> "cupy.ndarray":
     return _settled(cupy.zeros(n_bytes, cupy.uint8))
 
 
+def empty(n_bytes: int) -> "cupy.ndarray":
+    """Device memory with anything in it."""
+    return cupy.empty(n_bytes, cupy.uint8)
+
+
 def upload(data: npt.NDArray[np.uint8]) -> "cupy.ndarray":
     """A copy of host memory on the device."""
     return _settled(cupy.asarray(data))
@@ -168,6 +173,21 @@ def copy_to_host(target: npt.NDArray[Any], source: int, stream: Stream) -> None:
 def new_stream() -> Stream:
     """A stream that waits for no other."""
     return Stream(non_blocking=True)
+
+
+def new_event() -> Event:
+    """An event that has not been recorded: nothing waits for it. Threads that wait for one sleep."""
+    return Event(block=True, disable_timing=True)
+
+
+def current() -> int:
+    """The number of the current thread's device."""
+    return int(cupy.cuda.runtime.getDevice())
+
+
+def use(number: int) -> None:
+    """Make a device the current thread's."""
+    cupy.cuda.runtime.setDevice(number)
 
 
 def free_bytes() -> int:

@@ -25,7 +25,7 @@ class Needs:
     layers: tuple[int, ...]
     """The weights of each layer with its keys and values, then those of the output."""
     shared: int
-    """Once, wherever there are layers: a batch on its way through them, a matrix on its way to its place."""
+    """Once, wherever there are layers: a batch on its way through them, weights on their way to their places."""
 
     def of(self, n: int) -> int:
         """For the last `n` layers, the output being the very last."""

@@ -1,5 +1,6 @@
 """A device that only keeps books: memory with addresses, launches recorded instead of run."""
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,17 @@ class Stream:
     def synchronize(self) -> None:
         pass
 
+    def wait_event(self, event: Any) -> None:
+        pass
+
+
+class Event:
+    def record(self, stream: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
 
 @dataclass
 class Graph:
@@ -46,6 +58,14 @@ class Graph:
     def launch(self, stream: Any) -> None:
         for each in self.actions:
             each(stream)
+
+
+def _to_device(target: int, source: npt.NDArray[Any], stream: Any) -> None:
+    ctypes.memmove(target, source.ctypes.data, source.nbytes)
+
+
+def _to_host(target: npt.NDArray[Any], source: int, stream: Any) -> None:
+    ctypes.memmove(target.ctypes.data, source, target.nbytes)
 
 
 def _zeros(n: int) -> npt.NDArray[np.uint8]:
@@ -78,9 +98,13 @@ class FakeDevice:
             "allocate": lambda n: Memory(_zeros(n)),
             "upload": lambda data: Memory(np.ascontiguousarray(data).view(np.uint8).reshape(-1)),
             "pinned": _zeros,
-            "copy_to_device": lambda *_: None,
-            "copy_to_host": lambda *_: None,
+            "empty": lambda n: Memory(_zeros(n)),
+            "copy_to_device": _to_device,
+            "copy_to_host": _to_host,
             "new_stream": Stream,
+            "new_event": Event,
+            "current": lambda: 0,
+            "use": lambda number: None,
             "run_now": lambda *launches: self.launched.extend(launches),
             "settle": lambda: None,
         }.items():

@@ -24,15 +24,12 @@ class CountingGPU:
 
     def __init__(self, formats: Mapping[int, Format]) -> None:
         self.n_bytes = 0
-        self.n_passing_bytes = 0
-        """Bytes of the largest matrix as the file has it: it passes through the GPU's memory."""
         self._formats = formats
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:
         """See `Backend.matrix`."""
         check_matrix(self._formats[type_id], n_columns)
         self.n_bytes += matrix_bytes(self._formats[type_id], n_rows, n_columns)
-        self.n_passing_bytes = max(self.n_passing_bytes, data.nbytes)
         return CountedWeight(n_rows, n_columns)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:

@@ -9,6 +9,7 @@ from pyggml.backend.protocol import CacheShape
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, decoder_graph, load_weights
 from pyggml.placement import Needs
+from pyggml_cuda.pieces import PASSING_BYTES
 from pyggml_kernels.formats import Format
 
 
@@ -24,5 +25,4 @@ def gpu_needs(
     for device in devices[:-1]:
         device.count_cache(replace(cache, n_layers=1))
     _, n_batch_bytes = lay_out(decoder_graph(config, weights).nodes, {"tokens": n_batch, "outputs": n_batch})
-    n_passing_bytes = max(device.n_passing_bytes for device in devices)
-    return Needs(tuple(device.n_bytes for device in devices), n_batch_bytes + n_passing_bytes)
+    return Needs(tuple(device.n_bytes for device in devices), n_batch_bytes + PASSING_BYTES)

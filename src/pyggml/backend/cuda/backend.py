@@ -12,13 +12,14 @@ from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import lay_out
-from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
+from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, new_lanes, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
 from pyggml.backend.protocol import Cache, CacheShape, Step
 from pyggml.errors import UsageError
 from pyggml_cuda import attention, device
 from pyggml_cuda.attention import AttentionShape
+from pyggml_cuda.lanes import Lanes
 from pyggml_kernels.formats import FORMATS
 
 #: Batch shapes whose plans are kept: one token with contexts of growing length, a full batch, and remainders.
@@ -31,10 +32,13 @@ class CUDABackend:
     def __init__(self, n_batch: int, n_sequences: int) -> None:
         self._n_batch = n_batch
         self._n_sequences = n_sequences
+        self._lanes: Lanes | None = None
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CUDAWeight:
         """See `Backend.matrix`."""
-        return place_matrix(data, FORMATS[type_id], n_rows, n_columns)
+        if self._lanes is None:
+            self._lanes = new_lanes()
+        return place_matrix(data, FORMATS[type_id], n_rows, n_columns, self._lanes)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> HostTable:
         """See `Backend.table`."""
@@ -57,8 +61,15 @@ class CUDABackend:
             raise TypeError("a CUDA plan needs a cache on the GPU")
         if any(isinstance(node, Observe) for node in graph.nodes):
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
+        self._await_weights()
         with room_for(f"what comes with a batch of {self._n_batch} tokens"):
             return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
+
+    def _await_weights(self) -> None:
+        if self._lanes is not None:
+            with at_work():
+                self._lanes.close()
+            self._lanes = None
 
 
 @dataclass
