@@ -78,14 +78,14 @@ class _Lane:
 
     def _send_all(self, pieces: Sequence[Piece], after: Any) -> Any:
         # A thread begins with the first device.
-        device.use(self._device)
-        if after is not None:
-            self._stream.wait_event(after)
-        for piece in pieces:
-            self._send(piece, next(self._buffers))
-        done = device.new_event()
-        done.record(self._stream)
-        return done
+        with device.on(self._device):
+            if after is not None:
+                self._stream.wait_event(after)
+            for piece in pieces:
+                self._send(piece, next(self._buffers))
+            done = device.new_event()
+            done.record(self._stream)
+            return done
 
     def _send(self, piece: Piece, buffer: _Buffer) -> None:
         buffer.free.synchronize()

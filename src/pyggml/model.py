@@ -28,9 +28,11 @@ from pyggml.engine import (
 from pyggml.errors import ContextError, DeviceMemoryError, UsageError
 from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
+from pyggml.gpus import LAYER, DeviceOptions
 from pyggml.models import DecoderConfig, architecture_of, load_weights
-from pyggml.placement import Needs, Placement, place
+from pyggml.placement import Placement, place
 from pyggml.sampling import Sampler, SamplingOptions
+from pyggml.sharing import Needs
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml.tower import Tower, image_bytes
 from pyggml_kernels.formats import OwnFormat
@@ -252,6 +254,10 @@ def load(
     n_ubatch: int = 512,
     n_threads: int | None = None,
     n_gpu_layers: int | str = 0,
+    devices: Iterable[str] | None = None,
+    main_gpu: int = 0,
+    split_mode: str = LAYER,
+    tensor_split: Iterable[float] = (),
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
     n_sequences: int = _N_SEQUENCES,
@@ -272,6 +278,10 @@ def load(
     n_gpu_layers: so many layers are placed on a GPU, the last ones; the output counts as the very last. `all` or -1 for
         all of them, `auto` for as many as fit into the memory that is free. It is a RuntimeWarning if the CPU has to
         compute what was asked of a GPU; `auto` needs none. `placement.reason` tells what was chosen, and why.
+    devices: the GPUs to use, in this order, named as `pyggml devices` lists them; `["none"]` for none, None for all.
+    split_mode: `layer`, the GPUs share the layers, the output belonging to the last of them; `none`, the GPU of index
+        `main_gpu` has all of them.
+    tensor_split: the share of the layers that each GPU gets, such as 3, 1; by the memory that is free without.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     mmproj: the GGUF file of the vision tower, for a model that sees pictures.
@@ -287,6 +297,7 @@ def load(
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
+    options = DeviceOptions(None if devices is None else tuple(devices), main_gpu, split_mode, tuple(tensor_split))
     if on_compile:
         on_kernel_compilation(on_compile)
     file = GGUFFile.open(path)
@@ -307,6 +318,7 @@ def load(
     placement = place(
         n_gpu_layers,
         config.n_layers,
+        options=options,
         needs=needs,
         unfit=f"{config.architecture.name} is for the CPU" if config.architecture.has_sections else None,
         formats=known,

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,8 +105,8 @@ class FakeDevice:
             "new_stream": Stream,
             "new_event": Event,
             "current": lambda: 0,
-            "use": lambda number: None,
             "run_now": lambda *launches: self.launched.extend(launches),
             "settle": lambda: None,
+            "on": lambda number: nullcontext(),
         }.items():
             monkeypatch.setattr(device, name, function)

@@ -93,7 +93,7 @@ def test_a_gpu_that_fails_while_weights_are_placed(device: FakeDevice, monkeypat
 
     backend = CUDABackend(1, 1)
     monkeypatch.setattr("pyggml_cuda.device.copy_to_device", fail)
-    with pytest.raises(DeviceError, match=r"the GPU failed \(cudaErrorLaunchFailure.*\); start anew, with -ngl 0"):
+    with pytest.raises(DeviceError, match=r"CUDA0 failed \(cudaErrorLaunchFailure.*\); start anew, with -ngl 0"):
         backend.matrix(np.zeros(16 * 512, np.uint8), format_named("F16").type_id, 16, 256)
 
 
@@ -102,5 +102,5 @@ def test_no_memory_for_weights_on_their_way(device: FakeDevice, monkeypatch: pyt
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
     monkeypatch.setattr("pyggml_cuda.device.empty", refuse)
-    with pytest.raises(DeviceMemoryError, match="the GPU's memory is full: no room for weights on their way"):
+    with pytest.raises(DeviceMemoryError, match="CUDA0's memory is full: no room for weights on their way"):
         CUDABackend(1, 1).matrix(np.zeros(16 * 512, np.uint8), format_named("F16").type_id, 16, 256)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pyggml.cli.parameter_types import ALL, AUTO, GPU_LAYERS
+from pyggml.cli.parameter_types import ALL, AUTO, DEVICE_NAMES, GPU_LAYERS, SHARES
 from pyggml.cli.sections import Decorated, section
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """The context, its cache, batches, threads, layers on the GPU, and formats of one's own."""
+    """The context, its cache, batches, threads, layers on GPUs, which GPUs, and formats of one's own."""
 
     ctx_size: int
     batch_size: int
@@ -44,6 +44,10 @@ class LoadOptions:
     cache_type_v: str
     threads: int
     gpu_layers: int | str
+    device: tuple[str, ...] | None = None
+    split_mode: str = "layer"
+    main_gpu: int = 0
+    tensor_split: tuple[float, ...] | None = None
     format_file: tuple[Path, ...] = ()
 
 
@@ -170,7 +174,44 @@ _LOAD_OPTIONS = (
         metavar="N",
         default=AUTO,
         default_text="auto",
-        help=f"Layers on the GPU: a number, {AUTO!r} or {ALL!r}.",
+        help=f"Layers on GPUs: a number, {AUTO!r} or {ALL!r}.",
+    ),
+    _loading(
+        "device",
+        "-dev",
+        "--device",
+        type=DEVICE_NAMES,
+        metavar="NAME,...",
+        default_text="all",
+        help="The GPUs to use, such as CUDA0,CUDA1, or 'none': see pyggml devices.",
+    ),
+    _loading(
+        "split_mode",
+        "-sm",
+        "--split-mode",
+        metavar="MODE",
+        default="layer",
+        default_text="layer",
+        help="'layer': GPUs share the layers; 'none': one GPU has all of them.",
+    ),
+    _loading(
+        "main_gpu",
+        "-mg",
+        "--main-gpu",
+        type=int,
+        metavar="N",
+        default=0,
+        default_text="0",
+        help="Which of the GPUs has all layers, with -sm none.",
+    ),
+    _loading(
+        "tensor_split",
+        "-ts",
+        "--tensor-split",
+        type=SHARES,
+        metavar="N,...",
+        default_text="by free memory",
+        help="Each GPU's share of the layers, such as 3,1.",
     ),
     format_file_option,
 )

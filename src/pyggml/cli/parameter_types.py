@@ -10,6 +10,7 @@ from click.types import FuncParamType
 AUTO, ALL = "auto", "all"
 
 _WORDS = {"-1": AUTO, "-2": ALL, AUTO: AUTO, ALL: ALL}
+_SHARES = re.compile(r"(\d+\.?\d*|\.\d+)([,/](\d+\.?\d*|\.\d+))*", re.ASCII)
 _LOGIT_BIAS = re.compile(r"(\d+)([+-])(inf|\d+\.?\d*|\.\d+)", re.IGNORECASE)
 # Python puts them for the bytes that it could not decode.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -38,6 +39,23 @@ def text(value: str) -> str:
     return os.fsencode(value).decode("utf-8", errors="replace") if _SURROGATE.search(value) else value
 
 
+def device_names(value: str) -> tuple[str, ...]:
+    """Split `CUDA0,CUDA1`. Raises click.BadParameter."""
+    names = tuple(value.split(","))
+    if not all(names):
+        raise click.BadParameter(f"{value!r} is no list of devices, such as CUDA0,CUDA1.")
+    return names
+
+
+def shares(value: str) -> tuple[float, ...]:
+    """Split `3,1`, or `3/1`, into numbers. Raises click.BadParameter."""
+    if not _SHARES.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no list of shares, such as 3,1.")
+    return tuple(map(float, re.split("[,/]", value)))
+
+
 LOGIT_BIAS = FuncParamType(logit_bias)
 GPU_LAYERS = FuncParamType(gpu_layers)
+DEVICE_NAMES = FuncParamType(device_names)
+SHARES = FuncParamType(shares)
 TEXT = FuncParamType(text)

@@ -8,7 +8,7 @@ from pyggml.backend.counting import CountingGPU
 from pyggml.backend.protocol import CacheShape
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, decoder_graph, load_weights
-from pyggml.placement import Needs
+from pyggml.sharing import Needs
 from pyggml_cuda.pieces import PASSING_BYTES
 from pyggml_kernels.formats import Format
 

@@ -27,18 +27,19 @@ _MAX_PLANS = 24
 
 
 class CUDABackend:
-    """The current GPU, for batches of up to `n_batch` tokens of `n_sequences` sequences."""
+    """The GPU of this number, for batches of up to `n_batch` tokens of `n_sequences` sequences."""
 
-    def __init__(self, n_batch: int, n_sequences: int) -> None:
+    def __init__(self, n_batch: int, n_sequences: int, number: int = 0) -> None:
         self._n_batch = n_batch
         self._n_sequences = n_sequences
+        self._number = number
         self._lanes: Lanes | None = None
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CUDAWeight:
         """See `Backend.matrix`."""
         if self._lanes is None:
-            self._lanes = new_lanes()
-        return place_matrix(data, FORMATS[type_id], n_rows, n_columns, self._lanes)
+            self._lanes = new_lanes(self._number)
+        return place_matrix(data, FORMATS[type_id], n_rows, n_columns, self._number, self._lanes)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> HostTable:
         """See `Backend.table`."""
@@ -46,14 +47,13 @@ class CUDABackend:
 
     def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CUDAWeight:
         """See `Backend.vector`."""
-        return place_vector(data, FORMATS[type_id], n_columns)
+        return place_vector(data, FORMATS[type_id], n_columns, self._number)
 
     def cache(self, shape: CacheShape) -> CUDACache:
         """See `Backend.cache`."""
-        with room_for(
-            f"the key/value cache of {shape.n_layers} layers and {shape.n_pages * shape.page_size} positions"
-        ):
-            return CUDACache(shape)
+        what = f"the key/value cache of {shape.n_layers} layers and {shape.n_pages * shape.page_size} positions"
+        with room_for(what, self._number):
+            return CUDACache(shape, self._number)
 
     def compile(self, graph: Graph, cache: Cache) -> "CUDAExecutable":
         """See `Backend.compile`."""
@@ -62,12 +62,12 @@ class CUDABackend:
         if any(isinstance(node, Observe) for node in graph.nodes):
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
         self._await_weights()
-        with room_for(f"what comes with a batch of {self._n_batch} tokens"):
-            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
+        with room_for(f"what comes with a batch of {self._n_batch} tokens", self._number):
+            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number)
 
     def _await_weights(self) -> None:
         if self._lanes is not None:
-            with at_work():
+            with at_work(self._number):
                 self._lanes.close()
             self._lanes = None
 
@@ -85,9 +85,11 @@ class _Plan:
 
 
 class CUDAExecutable:
-    """One graph's plans, by batch shape, over shared memory."""
+    """One graph's plans, by batch shape, over shared memory, on the GPU of this number: the current one when it is
+    made."""
 
-    def __init__(self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int) -> None:
+    def __init__(self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int, number: int) -> None:
+        self._number = number
         self._nodes = graph.nodes
         self._result = graph.result
         self._cache = cache
@@ -104,17 +106,20 @@ class CUDAExecutable:
 
     def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
+        with at_work(self._number):
+            return self._run(step, received)
+
+    def _run(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
         plan = self._plan(n_rows, shape)
         rows, columns = n_rows[self._result.rows], self._result.n_columns
-        with at_work():
-            self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
-            self._start(plan)
-            result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
-            if rows:
-                device.copy_to_host(result, plan.result, self._stream)
-            self._stream.synchronize()
+        self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
+        self._start(plan)
+        result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
+        if rows:
+            device.copy_to_host(result, plan.result, self._stream)
+        self._stream.synchronize()
         return result
 
     def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
@@ -162,7 +167,8 @@ class CUDAExecutable:
         if n_bytes > self._arena.size:
             # Plans hold addresses in the arena.
             self._plans.clear()
-            with room_for(f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"):
+            what = f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"
+            with room_for(what, self._number):
                 self._arena = device.allocate(n_bytes)
         base = int(self._arena.data.ptr)
 

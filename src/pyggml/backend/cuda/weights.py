@@ -46,32 +46,35 @@ class HostTable:
         return self.format.dequantize(rows).reshape(len(numbers), self.n_columns)
 
 
-def new_lanes() -> Lanes:
-    """What matrices travel on."""
-    with room_for("weights on their way"):
+def new_lanes(number: int) -> Lanes:
+    """What matrices travel on to a GPU."""
+    with room_for("weights on their way", number):
         return Lanes(available_cores())
 
 
-def place_matrix(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int, lanes: Lanes) -> CUDAWeight:
-    """The matrix in the layout of its format, once the lanes are closed; ModelError for rows that kernels cannot read.
+def place_matrix(
+    data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int, number: int, lanes: Lanes
+) -> CUDAWeight:
+    """The matrix on a GPU, in the layout of its format once the lanes are closed; ModelError for rows that kernels
+    cannot read.
 
     All of `data` has been read.
     """
     check_matrix(form, n_columns)
-    with room_for(f"a matrix of {n_rows} x {n_columns} in {form.name}"):
+    with room_for(f"a matrix of {n_rows} x {n_columns} in {form.name}", number):
         memory = device.empty(matrix_bytes(form, n_rows, n_columns))
     weight = CUDAWeight(device_format(form), memory, n_rows, n_columns)
     sent = list(pieces.cut(form, data, n_rows, n_columns, weight.address))
-    with at_work():
+    with at_work(number):
         prepare(sent)
         lanes.send(sent).wait()
     return weight
 
 
-def place_vector(data: npt.NDArray[np.uint8], form: Format, n_columns: int) -> CUDAWeight:
-    """The vector as floats."""
+def place_vector(data: npt.NDArray[np.uint8], form: Format, n_columns: int, number: int) -> CUDAWeight:
+    """The vector on a GPU, as floats."""
     placed = device_format(FORMATS[0])
-    with room_for(f"a vector of {n_columns}"):
+    with room_for(f"a vector of {n_columns}", number):
         return CUDAWeight(placed, device.upload(form.dequantize(data).view(np.uint8)), 1, n_columns)
 
 
