@@ -16,7 +16,7 @@ from pyggml_cuda.sources import program
 
 #: The oldest that kernels run on; they compile for 7.5, too, but take more shared memory than it has.
 LEAST_CAPABILITY = (8, 0)
-_TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
+_TO_DEVICE, _TO_HOST, _ON_DEVICE = 1, 2, 3  # cudaMemcpyKind
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
 
 #: What is raised by a GPU that fails.
@@ -175,6 +175,11 @@ def copy_to_device(target: int, source: npt.NDArray[Any], stream: Stream) -> Non
 def copy_to_host(target: npt.NDArray[Any], source: int, stream: Stream) -> None:
     """Begin to copy from the device to pinned memory."""
     cupy.cuda.runtime.memcpyAsync(target.ctypes.data, source, target.nbytes, _TO_HOST, stream.ptr)
+
+
+def copy_on_device(target: int, source: int, n_bytes: int, stream: Stream) -> None:
+    """Begin to copy within the device's memory."""
+    cupy.cuda.runtime.memcpyAsync(target, source, n_bytes, _ON_DEVICE, stream.ptr)
 
 
 def new_stream() -> Stream:

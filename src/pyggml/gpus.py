@@ -22,6 +22,9 @@ class DeviceOptions:
     """How many layers each GPU gets, in proportion; a GPU without a number gets none, all do by their free memory if
     there is no number above 0."""
 
+    op_offload: bool = True
+    """Whether a GPU computes long batches of the CPU's layers, too."""
+
     def __post_init__(self) -> None:
         """Refuse what means nothing. Raises UsageError."""
         if self.split_mode not in (LAYER, NONE):

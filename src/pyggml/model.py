@@ -258,6 +258,7 @@ def load(
     main_gpu: int = 0,
     split_mode: str = LAYER,
     tensor_split: Iterable[float] = (),
+    op_offload: bool = True,
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
     n_sequences: int = _N_SEQUENCES,
@@ -282,6 +283,8 @@ def load(
     split_mode: `layer`, the GPUs share the layers, the output belonging to the last of them; `none`, the GPU of index
         `main_gpu` has all of them.
     tensor_split: the share of the layers that each GPU gets, such as 3, 1; by the memory that is free without.
+    op_offload: batches of 32 tokens and more go through the CPU's layers on a GPU, to which the layers' weights are
+        copied from the file each time, if some layers are on GPUs.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     mmproj: the GGUF file of the vision tower, for a model that sees pictures.
@@ -297,7 +300,8 @@ def load(
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
-    options = DeviceOptions(None if devices is None else tuple(devices), main_gpu, split_mode, tuple(tensor_split))
+    named = None if devices is None else tuple(devices)
+    options = DeviceOptions(named, main_gpu, split_mode, tuple(tensor_split), op_offload)
     if on_compile:
         on_kernel_compilation(on_compile)
     file = GGUFFile.open(path)
@@ -313,7 +317,8 @@ def load(
         # Imported here, as it needs the sizes of the CUDA package, and is asked for where there is a GPU.
         from pyggml.engine.needs import gpu_needs
 
-        return gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch)
+        shape = cache_shape(config, n_cache, cache_formats)
+        return gpu_needs(file, config, known, shape, n_batch, op_offload=op_offload)
 
     placement = place(
         n_gpu_layers,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pyggml.backend.cpu import CPUBackend
-from pyggml.backend.protocol import Backend, Executor
+from pyggml.backend.protocol import Backend, Executor, StreamingDevice
 from pyggml.backend.split import LayerSplit
+from pyggml.backend.streaming import StreamingBackend
 from pyggml.errors import ModelError, UsageError
 from pyggml.gpus import DeviceOptions, choose
 from pyggml.sharing import Needs, Room, Sharing, explain, most, share
@@ -75,7 +76,10 @@ def place(
     if len(on_gpu) > n_layers:
         return Placement(on_gpu, 1, choice.reason, len(on_gpu), choice.n_fitting)
     cpu = CPUBackend(n_threads, n_batch, n_sequences, formats)
-    on_cpu = (cpu,) * (n_layers + 1 - len(on_gpu))
+    near: Backend = cpu
+    if choice.sharing and options.op_offload:
+        near = StreamingBackend(cpu, _streaming_gpu(choice.sharing, n_batch, n_sequences))
+    on_cpu = (near,) * (n_layers + 1 - len(on_gpu))
     return Placement(on_cpu + on_gpu, cpu.n_threads, choice.reason, len(on_gpu), choice.n_fitting)
 
 
@@ -87,6 +91,13 @@ def _on_gpus(sharing: Sharing, n_batch: int, n_sequences: int) -> tuple[Backend,
         if n:
             layers += [cuda.CUDABackend(n_batch, n_sequences, room.number)] * n
     return tuple(layers)
+
+
+def _streaming_gpu(sharing: Sharing, n_batch: int, n_sequences: int) -> StreamingDevice:
+    """What computes long batches of the CPU's layers: the first GPU that has layers of its own."""
+    gpu = importlib.import_module("pyggml.backend.cuda").StreamingGPU
+    streaming: StreamingDevice = gpu(n_batch, n_sequences, sharing.rooms[sharing.first].number)
+    return streaming
 
 
 def _wanted(n_gpu_layers: int | str, n_layers: int) -> int | None:

@@ -23,6 +23,8 @@ class Needs:
     """The weights of each layer with its keys and values, then those of the output."""
     shared: int
     """Once, wherever there are layers: a batch on its way through them, weights on their way to their places."""
+    streaming: int = 0
+    """On the first GPU, if there are layers on the CPU: these on their way through it, with a long batch."""
 
     def of(self, n: int, n_behind: int = 0) -> int:
         """For `n` layers with `n_behind` layers behind them; the output is the very last."""
@@ -60,7 +62,15 @@ class Sharing:
     def needed(self) -> tuple[int, ...]:
         """What each GPU needs."""
         behind = self.n - np.cumsum(self.counts)
-        return tuple(self.needs.of(n, int(k)) for n, k in zip(self.counts, behind, strict=True))
+        alone = [self.needs.of(n, int(k)) for n, k in zip(self.counts, behind, strict=True)]
+        if 0 < self.n < len(self.needs.layers):
+            alone[self.first] += self.needs.streaming
+        return tuple(alone)
+
+    @property
+    def first(self) -> int:
+        """The index of the first GPU that has layers."""
+        return next(index for index, n in enumerate(self.counts) if n)
 
     @property
     def fits(self) -> bool:

@@ -38,7 +38,7 @@ LLAMA_CPP_NAMES = shlex.split("""
     --interactive -if --interactive-first -mli --multiline-input -cnv --conversation -no-cnv --no-conversation
     --chat-template --chat-template-file -co --color --display-prompt --no-display-prompt --keep --context-shift
     --no-context-shift -ctk --cache-type-k -ctv --cache-type-v --prompt-cache --prompt-cache-all --prompt-cache-ro
-    -dev --device -sm --split-mode -mg --main-gpu -ts --tensor-split
+    --op-offload --no-op-offload -dev --device -sm --split-mode -mg --main-gpu -ts --tensor-split
     -ngl --gpu-layers --n-gpu-layers -mu --model-url -hf -hfr --hf-repo -hff --hf-file -hft --hf-token --offline
     -mm --mmproj --no-mmproj --image --image-min-tokens --image-max-tokens
     --in-prefix --in-suffix --verbose-prompt -v --verbose --perf --no-perf --show-timings --no-show-timings -sp
@@ -254,6 +254,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "split_mode": "layer",
         "main_gpu": 0,
         "tensor_split": (),
+        "op_offload": True,
         "n_sequences": 1,
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
@@ -267,6 +268,9 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.load_arguments["devices"] == ("CUDA1", "CUDA0")
     assert (model.load_arguments["split_mode"], model.load_arguments["main_gpu"]) == ("none", 1)
     assert model.load_arguments["tensor_split"] == (3.0, 1.0, 0.5)
+    model = FakeModel("x")
+    run_fake(monkeypatch, model, "--no-op-offload")
+    assert model.load_arguments["op_offload"] is False
     model = FakeModel("x")
     run_fake(monkeypatch, model, "-t", "0")
     assert model.load_arguments["n_threads"] is None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.gpu_limits import cache_bytes, check_cache, check_matrix, matrix_bytes
+from pyggml.backend.gpu_limits import cache_bytes, check_cache, check_matrix, is_streamed, matrix_bytes
 from pyggml.backend.protocol import CacheShape
 from pyggml_kernels.formats import Format
 
@@ -24,12 +24,15 @@ class CountingGPU:
 
     def __init__(self, formats: Mapping[int, Format]) -> None:
         self.n_bytes = 0
+        self.is_streamed = True
+        """Whether all matrices can be fetched when they are used."""
         self._formats = formats
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:
         """See `Backend.matrix`."""
         check_matrix(self._formats[type_id], n_columns)
         self.n_bytes += matrix_bytes(self._formats[type_id], n_rows, n_columns)
+        self.is_streamed = self.is_streamed and is_streamed(self._formats[type_id])
         return CountedWeight(n_rows, n_columns)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:

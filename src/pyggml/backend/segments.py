@@ -13,7 +13,7 @@ def cut(graph: Graph, first_layers: Sequence[int]) -> list[Graph]:
     if more than the last value of a part is needed behind it; the angles of rotary embedding are computed again.
     """
     parts = _parts(graph, first_layers)
-    return [_part(parts, number, first_layers[number]) for number in range(len(parts))]
+    return [_part(parts, number, first_layers[number], graph.layer_starts) for number in range(len(parts))]
 
 
 def _parts(graph: Graph, first_layers: Sequence[int]) -> list[list[Node]]:
@@ -27,7 +27,7 @@ def _parts(graph: Graph, first_layers: Sequence[int]) -> list[list[Node]]:
     return parts
 
 
-def _part(parts: Sequence[Sequence[Node]], number: int, first_layer: int) -> Graph:
+def _part(parts: Sequence[Sequence[Node]], number: int, first_layer: int, layer_starts: Sequence[int]) -> Graph:
     own = {node.output.index for node in parts[number]}
     needed = {value.index for node in parts[number] for value in node.inputs} - own
     earlier = [node for part in parts[:number] for node in part]
@@ -39,6 +39,7 @@ def _part(parts: Sequence[Sequence[Node]], number: int, first_layer: int) -> Gra
     for node in (*received, *angles, *parts[number]):
         values[node.output.index] = replace(node.output, index=len(part.nodes))
         part.nodes.append(_renumbered(node, values, first_layer))
+    part.layer_starts = [values[start].index for start in layer_starts if start in own]
     return part
 
 

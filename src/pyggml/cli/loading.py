@@ -54,6 +54,7 @@ def load_model(
             split_mode=options.split_mode,
             main_gpu=options.main_gpu,
             tensor_split=options.tensor_split or (),
+            op_offload=options.op_offload,
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,
             formats=[form for file in options.format_file for form in read_formats(file)],

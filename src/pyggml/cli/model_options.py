@@ -48,6 +48,7 @@ class LoadOptions:
     split_mode: str = "layer"
     main_gpu: int = 0
     tensor_split: tuple[float, ...] | None = None
+    op_offload: bool = True
     format_file: tuple[Path, ...] = ()
 
 
@@ -212,6 +213,13 @@ _LOAD_OPTIONS = (
         metavar="N,...",
         default_text="by free memory",
         help="Each GPU's share of the layers, such as 3,1.",
+    ),
+    _loading(
+        "op_offload",
+        "--op-offload/--no-op-offload",
+        default=True,
+        default_text="on",
+        help="Have a GPU compute long prompts of the CPU's layers, too.",
     ),
     format_file_option,
 )

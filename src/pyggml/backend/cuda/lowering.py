@@ -6,7 +6,7 @@ from typing import Any
 
 from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import Activations, Pending
-from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.cache import DeviceCache
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.products import multiply
@@ -26,7 +26,7 @@ class Lowering:
 
     def __init__(
         self,
-        cache: CUDACache,
+        cache: DeviceCache,
         inputs: StepInputs,
         constants: Callable[[Any], int],
         n_rows: Mapping[g.Rows, int],
