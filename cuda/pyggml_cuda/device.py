@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import Event, Graph, Stream, driver
 
+from pyggml_cuda import cubins
 from pyggml_cuda.driver import library
 from pyggml_cuda.launch import KernelName, Launch
 from pyggml_cuda.sources import program
@@ -29,6 +30,8 @@ Action = Callable[[Stream], None]
 @cache
 def _compiled(kernel: KernelName, number: int) -> "cupy.RawKernel":
     """The kernel for a GPU, which is the current one: modules belong to it."""
+    if kernel.architecture:
+        return cubins.compiled(program(kernel.file, kernel.headers), kernel.expression, kernel.architecture)
     module = cupy.RawModule(
         code=program(kernel.file, kernel.headers), options=("-std=c++17",), name_expressions=(kernel.expression,)
     )

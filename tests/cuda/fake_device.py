@@ -79,6 +79,7 @@ class FakeDevice:
 
     launched: list[Launch] = field(default_factory=list)
     n_captured: int = 0
+    capability: tuple[int, int] = (8, 0)
 
     def names(self) -> list[str]:
         return [each.kernel.expression for each in self.launched]
@@ -106,6 +107,7 @@ class FakeDevice:
             "new_event": Event,
             "current": lambda: 0,
             "run_now": lambda *launches: self.launched.extend(launches),
+            "compute_capability": lambda: self.capability,
             "settle": lambda: None,
             "on": lambda number: nullcontext(),
         }.items():
