@@ -7,6 +7,8 @@ from pyggml.errors import UsageError
 
 #: What `split_mode` may be: each GPU has some of the layers, or one has all of them.
 LAYER, NONE = "layer", "none"
+#: What main memory and its cores are called beside the names of GPUs.
+CPU = "CPU"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class DeviceOptions:
     """How many layers each GPU gets, in proportion; a GPU without a number gets none, all do by their free memory if
     there is no number above 0."""
 
+    override_tensor: tuple[tuple[str, str], ...] = ()
+    """Regular expressions, and the device where all tensors lie in whose names one is found; the first one decides."""
+    kv_offload: bool = True
+    """Whether keys and values lie on their layer's GPU; otherwise in main memory."""
     op_offload: bool = True
     """Whether a GPU computes long batches of the CPU's layers, too."""
 
@@ -43,6 +49,11 @@ class DeviceOptions:
         return self.tensor_split if self.split_mode == LAYER else ()
 
     @property
+    def streams(self) -> bool:
+        """Whether the CPU's layers are all that they are elsewhere, so that a GPU can take them over."""
+        return self.op_offload and self.kv_offload and not self.override_tensor
+
+    @property
     def uses_none(self) -> bool:
         """Whether no GPU is to be used."""
         return self.devices == ("none",)
@@ -53,10 +64,14 @@ def name(number: int) -> str:
     return f"CUDA{number}"
 
 
+def usable() -> dict[str, int]:
+    """The numbers of the GPUs that can be used, by name; there has to be a driver."""
+    return {name(number): number for number in importlib.import_module("pyggml_cuda.device").usable()}
+
+
 def choose(options: DeviceOptions) -> tuple[int, ...]:
     """The GPUs that layers may be placed on, by their numbers; there has to be one. UsageError for others."""
-    usable = importlib.import_module("pyggml_cuda.device").usable()
-    numbers = {name(number): number for number in usable}
+    numbers = usable()
     wanted = list(numbers) if options.devices is None else options.devices
     for device in wanted:
         if device not in numbers:

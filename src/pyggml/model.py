@@ -258,6 +258,8 @@ def load(
     main_gpu: int = 0,
     split_mode: str = LAYER,
     tensor_split: Iterable[float] = (),
+    override_tensor: Iterable[tuple[str, str]] = (),
+    kv_offload: bool = True,
     op_offload: bool = True,
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
@@ -283,6 +285,11 @@ def load(
     split_mode: `layer`, the GPUs share the layers, the output belonging to the last of them; `none`, the GPU of index
         `main_gpu` has all of them.
     tensor_split: the share of the layers that each GPU gets, such as 3, 1; by the memory that is free without.
+    override_tensor: pairs of a regular expression and a device, `CPU` or a GPU's name: there lie the weights in whose
+        names it is found, the first one that is, whatever device their layer has, and what is computed with them is
+        computed there. The table of embeddings stays in main memory.
+    kv_offload: whether keys and values lie on their layer's GPU; otherwise they stay in main memory, where attention is
+        computed.
     op_offload: batches of 32 tokens and more go through the CPU's layers on a GPU, to which the layers' weights are
         copied from the file each time, if some layers are on GPUs.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
@@ -300,8 +307,15 @@ def load(
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
-    named = None if devices is None else tuple(devices)
-    options = DeviceOptions(named, main_gpu, split_mode, tuple(tensor_split), op_offload)
+    options = DeviceOptions(
+        None if devices is None else tuple(devices),
+        main_gpu,
+        split_mode,
+        tuple(tensor_split),
+        tuple(override_tensor),
+        kv_offload,
+        op_offload,
+    )
     if on_compile:
         on_kernel_compilation(on_compile)
     file = GGUFFile.open(path)
@@ -317,8 +331,8 @@ def load(
         # Imported here, as it needs the sizes of the CUDA package, and is asked for where there is a GPU.
         from pyggml.engine.needs import gpu_needs
 
-        shape = cache_shape(config, n_cache, cache_formats)
-        return gpu_needs(file, config, known, shape, n_batch, op_offload=op_offload)
+        cache = cache_shape(config, n_cache, cache_formats) if kv_offload else None
+        return gpu_needs(file, config, known, cache, n_batch, options.override_tensor, streams=options.streams)
 
     placement = place(
         n_gpu_layers,
@@ -334,7 +348,7 @@ def load(
     try:
         engine = Engine(
             config,
-            load_weights(file, config, placement.layers, known),
+            load_weights(file, config, placement.layers, known, placement.overrides),
             placement.executor,
             n_ctx=n_ctx,
             n_cache=n_cache,

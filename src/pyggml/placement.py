@@ -2,16 +2,17 @@
 
 import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyggml.backend.cpu import CPUBackend
+from pyggml.backend.overrides import TensorOverride
 from pyggml.backend.protocol import Backend, Executor, StreamingDevice
 from pyggml.backend.split import LayerSplit
 from pyggml.backend.streaming import StreamingBackend
 from pyggml.errors import ModelError, UsageError
-from pyggml.gpus import DeviceOptions, choose
-from pyggml.sharing import Needs, Room, Sharing, explain, most, share
+from pyggml.gpus import CPU, DeviceOptions, choose, usable
+from pyggml.sharing import Needs, Sharing, explain, most, share
 from pyggml_kernels.formats import FORMATS, Format
 
 #: What `n_gpu_layers` says besides a number: as many layers as fit, or all of them.
@@ -30,11 +31,17 @@ class Placement:
     """How many layers are on GPUs, the output counted as one."""
     n_fitting: int = 0
     """How many they had room for, as far as that could be told."""
+    keeper: Backend | None = None
+    """What keeps the keys and values of all layers, if not each layer's backend its own."""
+    overrides: tuple[TensorOverride[Backend], ...] = ()
+    """Where tensors lie whatever their layer is."""
 
     @property
     def executor(self) -> Executor:
         """What computes all of the model."""
-        return LayerSplit(self.layers) if self.layers[0] is not self.layers[-1] else self.layers[0]
+        if self.layers[0] is self.layers[-1] and not self.keeper and not self.overrides:
+            return self.layers[0]
+        return LayerSplit(self.layers, self.keeper, self.overrides)
 
     @property
     def advice(self) -> str:
@@ -71,33 +78,79 @@ def place(
     there. unfit: why the model is for the CPU alone, if it is. formats: those that it may be stored in, by their number
     in the file.
     """
-    choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, unfit or _unfit(formats), needs, options)
-    on_gpu = _on_gpus(choice.sharing, n_batch, n_sequences) if choice.sharing else ()
-    if len(on_gpu) > n_layers:
-        return Placement(on_gpu, 1, choice.reason, len(on_gpu), choice.n_fitting)
-    cpu = CPUBackend(n_threads, n_batch, n_sequences, formats)
-    near: Backend = cpu
-    if choice.sharing and options.op_offload:
-        near = StreamingBackend(cpu, _streaming_gpu(choice.sharing, n_batch, n_sequences))
-    on_cpu = (near,) * (n_layers + 1 - len(on_gpu))
-    return Placement(on_cpu + on_gpu, cpu.n_threads, choice.reason, len(on_gpu), choice.n_fitting)
+    unfit = unfit or _unfit(formats)
+    choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, unfit, needs, options)
+    backends = _Backends(lambda: CPUBackend(n_threads, n_batch, n_sequences, formats), n_batch, n_sequences)
+    on_gpu = backends.of(choice.sharing) if choice.sharing else ()
+    on_cpu = backends.before(choice.sharing if options.streams else None, n_layers + 1 - len(on_gpu))
+    keeper = None if options.kv_offload or not on_gpu else backends.cpu
+    overrides = backends.overriding(options.override_tensor, unfit)
+    return Placement(
+        on_cpu + on_gpu,
+        backends.n_threads,
+        choice.reason,
+        len(on_gpu),
+        choice.n_fitting,
+        keeper,
+        overrides,
+    )
 
 
-def _on_gpus(sharing: Sharing, n_batch: int, n_sequences: int) -> tuple[Backend, ...]:
-    """A backend for each of the layers."""
-    cuda = importlib.import_module("pyggml.backend.cuda")
-    layers: list[Backend] = []
-    for room, n in zip(sharing.rooms, sharing.counts, strict=True):
-        if n:
-            layers += [cuda.CUDABackend(n_batch, n_sequences, room.number)] * n
-    return tuple(layers)
+class _Backends:
+    """The devices of a model, each made when it is first asked for."""
 
+    def __init__(self, make_cpu: Callable[[], CPUBackend], n_batch: int, n_sequences: int) -> None:
+        self._make_cpu = make_cpu
+        self._sizes = n_batch, n_sequences
+        self._cpu: CPUBackend | None = None
+        self._gpus: dict[int, Backend] = {}
 
-def _streaming_gpu(sharing: Sharing, n_batch: int, n_sequences: int) -> StreamingDevice:
-    """What computes long batches of the CPU's layers: the first GPU that has layers of its own."""
-    gpu = importlib.import_module("pyggml.backend.cuda").StreamingGPU
-    streaming: StreamingDevice = gpu(n_batch, n_sequences, sharing.rooms[sharing.first].number)
-    return streaming
+    @property
+    def cpu(self) -> CPUBackend:
+        """The CPU."""
+        self._cpu = self._cpu or self._make_cpu()
+        return self._cpu
+
+    @property
+    def n_threads(self) -> int:
+        """The threads that compute; 1 if the CPU has nothing to do."""
+        return self._cpu.n_threads if self._cpu else 1
+
+    def gpu(self, number: int) -> Backend:
+        """The GPU of this number."""
+        if number not in self._gpus:
+            cuda = importlib.import_module("pyggml.backend.cuda")
+            self._gpus[number] = cuda.CUDABackend(*self._sizes, number)
+        return self._gpus[number]
+
+    def of(self, sharing: Sharing) -> tuple[Backend, ...]:
+        """The GPU of each layer."""
+        each = zip(sharing.rooms, sharing.counts, strict=True)
+        return tuple(self.gpu(room.number) for room, n in each for _ in range(n))
+
+    def before(self, sharing: Sharing | None, n: int) -> tuple[Backend, ...]:
+        """The CPU for the `n` layers before those of GPUs, the first of which computes its long batches if they share
+        any."""
+        if not n or sharing is None:
+            return (self.cpu,) * n if n else ()
+        streaming_gpu = importlib.import_module("pyggml.backend.cuda").StreamingGPU
+        gpu: StreamingDevice = streaming_gpu(*self._sizes, sharing.rooms[sharing.first].number)
+        return (StreamingBackend(self.cpu, gpu),) * n
+
+    def overriding(
+        self, overrides: Sequence[tuple[str, str]], unfit: str | None
+    ) -> tuple[TensorOverride[Backend], ...]:
+        """Each override with its device. Raises UsageError for one that is not there."""
+        return tuple(TensorOverride(pattern, self._named(device, unfit)) for pattern, device in overrides)
+
+    def _named(self, device: str, unfit: str | None) -> Backend:
+        if device == CPU:
+            return self.cpu
+        if reason := gpu_unavailable() or unfit:
+            raise UsageError(f"override_tensor names {device!r}; {reason}")
+        if device not in usable():
+            raise UsageError(f"override_tensor names {device!r}; allowed are {', '.join((CPU, *usable()))}")
+        return self.gpu(usable()[device])
 
 
 def _wanted(n_gpu_layers: int | str, n_layers: int) -> int | None:
@@ -135,7 +188,7 @@ def _choose(
             return _on_cpu(str(error))
         raise
     free_bytes = importlib.import_module("pyggml_cuda.device").free_bytes
-    rooms = [Room(number, free_bytes(number)) for number in numbers]
+    rooms = [needed.room(number, free_bytes(number)) for number in numbers]
     fitting = most(needed, rooms, options.shares)
     if wanted is not None:
         asked = share(needed, wanted, rooms, options.shares)

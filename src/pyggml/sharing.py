@@ -1,8 +1,8 @@
 """How GPUs share the last layers of a model: in order, by given shares, or by the memory that is free on each."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import numpy as np
@@ -23,8 +23,14 @@ class Needs:
     """The weights of each layer with its keys and values, then those of the output."""
     shared: int
     """Once, wherever there are layers: a batch on its way through them, weights on their way to their places."""
+    overriding: Mapping[str, int] = field(default_factory=dict)
+    """What tensors take that lie on a GPU whatever it has of layers, by its name."""
     streaming: int = 0
     """On the first GPU, if there are layers on the CPU: these on their way through it, with a long batch."""
+
+    def room(self, number: int, n_free: int) -> "Room":
+        """What this leaves of a GPU's free memory."""
+        return Room(number, n_free, self.overriding.get(name(number), 0))
 
     def of(self, n: int, n_behind: int = 0) -> int:
         """For `n` layers with `n_behind` layers behind them; the output is the very last."""
@@ -38,11 +44,13 @@ class Room:
 
     number: int
     n_free: int
+    n_taken: int = 0
+    """What tensors take that lie there in any case."""
 
     @property
     def n_bytes(self) -> int:
         """What layers may take: not all of it."""
-        return self.n_free - MARGIN
+        return self.n_free - self.n_taken - MARGIN
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def test_what_fits_and_why(n_free: int, n: int, reason: str) -> None:
     free=st.lists(st.integers(0, 60 * GIB), min_size=1, max_size=4),
 )
 def test_as_many_fit_as_fit(sizes: list[int], shared: int, streaming: int, free: list[int]) -> None:
-    needs, rooms = Needs(tuple(sizes), shared, streaming), [Room(number, n) for number, n in enumerate(free)]
+    needs, rooms = Needs(tuple(sizes), shared, streaming=streaming), [Room(number, n) for number, n in enumerate(free)]
     sharing = most(needs, rooms)
     for needed, n, n_free in zip(sharing.needed, sharing.counts, free, strict=True):
         assert not n or needed <= n_free - MARGIN
@@ -179,7 +179,7 @@ def test_shares_of_nothing_are_none() -> None:
 
 
 def test_layers_of_the_cpu_pass_through_the_first_gpu() -> None:
-    needs, rooms = Needs((GIB,) * 5, GIB, 3 * GIB), [Room(0, 99 * GIB), Room(1, 99 * GIB)]
+    needs, rooms = Needs((GIB,) * 5, GIB, streaming=3 * GIB), [Room(0, 99 * GIB), Room(1, 99 * GIB)]
     assert share(needs, 4, rooms, (1, 1)).needed == (6 * GIB, 3 * GIB)
     assert share(needs, 4, rooms, (0, 1)).needed == (0, 8 * GIB)
     assert share(needs, 5, rooms, (1, 1)).needed == (4 * GIB, 3 * GIB)

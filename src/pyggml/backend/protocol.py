@@ -101,10 +101,10 @@ class PictureStep:
 class Executable(Protocol):
     """A graph compiled for a cache: runs any batch that the backend was made for."""
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
-        """The graph's result, (n_outputs or n_tokens, columns); valid until the next run.
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The graph's result, (n_outputs or n_tokens, columns); valid until the device runs anything else.
 
-        `received` are the rows of a graph that begins with `Receive`.
+        `received` are the rows of each `Receive` that the graph begins with.
         """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.graph import Graph, Node
+from pyggml.backend.graph import Elsewhere, Graph, Node
 from pyggml.backend.observation import Observe
 from pyggml.backend.protocol import (
     Backend,
@@ -80,8 +80,8 @@ class StreamingBackend:
         near = self._cpu.compile(_with_weights(graph, lambda weight: weight.near), cache)
         streamed = _with_weights(graph, lambda weight: weight.streamed)
         # What a GPU multiplies is not observed, and without layers there is nothing to stream.
-        observed = any(isinstance(node, Observe) for node in graph.nodes)
-        if observed or not graph.layer_starts or not self._gpu.streams(streamed):
+        is_bound = any(isinstance(node, Observe | Elsewhere) for node in graph.nodes)
+        if is_bound or not graph.layer_starts or not self._gpu.streams(streamed):
             return near
         return ChosenExecutable(near, lambda: self._gpu.compile(streamed, cache))
 
@@ -98,18 +98,18 @@ class ChosenExecutable:
         self._streamed: StreamedExecutable | None = None
         self._has_room = True
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
         if self._has_room and len(step.tokens) >= LEAST_TOKENS:
             try:
                 if self._streamed is None:
                     self._streamed = self._compile_streamed()
                 if self._streamed.takes(step):
-                    return self._streamed.run(step, received)
+                    return self._streamed.run(step, *received)
             except DeviceMemoryError as error:
                 _logger.warning("the GPU computes no more long prompts of the CPU's layers: %s", error)
                 self._has_room, self._streamed = False, None
-        return self._near.run(step, received)
+        return self._near.run(step, *received)
 
 
 def _with_weights(graph: Graph, choose: Callable[[TwofoldWeight], Weight]) -> Graph:

@@ -54,6 +54,8 @@ def load_model(
             split_mode=options.split_mode,
             main_gpu=options.main_gpu,
             tensor_split=options.tensor_split or (),
+            override_tensor=[pair for pairs in options.override_tensor for pair in pairs],
+            kv_offload=options.kv_offload,
             op_offload=options.op_offload,
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pyggml.cli.parameter_types import ALL, AUTO, DEVICE_NAMES, GPU_LAYERS, SHARES
+from pyggml.cli.parameter_types import ALL, AUTO, DEVICE_NAMES, GPU_LAYERS, OVERRIDES, SHARES
 from pyggml.cli.sections import Decorated, section
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class LoadOptions:
     split_mode: str = "layer"
     main_gpu: int = 0
     tensor_split: tuple[float, ...] | None = None
+    override_tensor: tuple[tuple[tuple[str, str], ...], ...] = ()
+    kv_offload: bool = True
     op_offload: bool = True
     format_file: tuple[Path, ...] = ()
 
@@ -213,6 +215,23 @@ _LOAD_OPTIONS = (
         metavar="N,...",
         default_text="by free memory",
         help="Each GPU's share of the layers, such as 3,1.",
+    ),
+    _loading(
+        "override_tensor",
+        "-ot",
+        "--override-tensor",
+        type=OVERRIDES,
+        multiple=True,
+        metavar="PATTERN=NAME,...",
+        help="Weights with such names (regular expressions) lie on this device: CPU, CUDA0. May be given again.",
+    ),
+    _loading(
+        "kv_offload",
+        "-kvo/-nkvo",
+        "--kv-offload/--no-kv-offload",
+        default=True,
+        default_text="on",
+        help="Keep keys and values on the GPU of their layer, or in main memory.",
     ),
     _loading(
         "op_offload",

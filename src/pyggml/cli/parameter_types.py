@@ -54,8 +54,17 @@ def shares(value: str) -> tuple[float, ...]:
     return tuple(map(float, re.split("[,/]", value)))
 
 
+def overrides(value: str) -> tuple[tuple[str, str], ...]:
+    """Split `PATTERN=DEVICE,PATTERN=DEVICE`; a pattern has no comma. Raises click.BadParameter."""
+    pairs = [each.rpartition("=")[::2] for each in value.split(",")]
+    if not all(pattern and device for pattern, device in pairs):
+        raise click.BadParameter(f"{value!r} is no list of patterns and devices, such as ffn_up=CPU,ffn_down=CUDA0.")
+    return tuple(pairs)
+
+
 LOGIT_BIAS = FuncParamType(logit_bias)
 GPU_LAYERS = FuncParamType(gpu_layers)
 DEVICE_NAMES = FuncParamType(device_names)
 SHARES = FuncParamType(shares)
+OVERRIDES = FuncParamType(overrides)
 TEXT = FuncParamType(text)

@@ -1,6 +1,7 @@
 """Placing weights, compiling graphs for batch shapes and running them on one GPU."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
-from pyggml.backend.cuda.memory import lay_out
+from pyggml.backend.cuda.memory import Arena, lay_out
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, new_lanes, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
@@ -34,6 +36,7 @@ class CUDABackend:
         self._n_sequences = n_sequences
         self._number = number
         self._lanes: Lanes | None = None
+        self._arena = Arena()
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CUDAWeight:
         """See `Backend.matrix`."""
@@ -63,7 +66,7 @@ class CUDABackend:
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
         self._await_weights()
         with room_for(f"what comes with a batch of {self._n_batch} tokens", self._number):
-            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number)
+            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number, self._arena)
 
     def _await_weights(self) -> None:
         if self._lanes is not None:
@@ -78,6 +81,8 @@ class _Plan:
 
     actions: list[device.Action]
     result: int
+    arena: int
+    """Where the arena was."""
     capturable: bool
     """Whether a graph can hold them: there have to be some, and CuPy does not let cuBLAS be captured."""
     n_runs: int = 0
@@ -85,49 +90,48 @@ class _Plan:
 
 
 class CUDAExecutable:
-    """One graph's plans, by batch shape, over shared memory, on the GPU of this number: the current one when it is
-    made."""
+    """One graph's plans, by batch shape, over the memory that its backend has, on the GPU of this number: the current
+    one when it is made."""
 
-    def __init__(self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int, number: int) -> None:
+    def __init__(
+        self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int, number: int, arena: Arena
+    ) -> None:
         self._number = number
         self._nodes = graph.nodes
         self._result = graph.result
         self._cache = cache
         self._group = _group(graph, cache)
-        first = next(node for node in graph.nodes if isinstance(node, Embed | Receive))
-        self._table = host_table(first.table) if isinstance(first, Embed) else None
+        first = [node for node in graph.nodes if isinstance(node, Embed | Receive)]
+        self._tables = [host_table(node.table) for node in first if isinstance(node, Embed)]
+        self._n_received = len(first) - len(self._tables)
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, first.output.n_columns)
+        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [node.output for node in first])
+        self._exchange = Exchange()
         self._stream = device.new_stream()
-        self._arena = device.allocate(0)
+        self._arena = arena
         self._host_result = np.zeros(0, np.uint8)
         self._kept: dict[int, Any] = {}
         self._plans: OrderedDict[tuple[int, int, AttentionShape], _Plan] = OrderedDict()
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
+        if len(received) != self._n_received:
+            raise TypeError("a graph that begins with rows of another needs these")
         with at_work(self._number):
-            return self._run(step, received)
+            return self._run(step, [*(table.rows(step.tokens) for table in self._tables), *received])
 
-    def _run(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    def _run(self, step: Step, first_rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
         plan = self._plan(n_rows, shape)
         rows, columns = n_rows[self._result.rows], self._result.n_columns
-        self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
+        self._inputs.send(step, tiles, first_rows, self._stream)
         self._start(plan)
         result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
         if rows:
             device.copy_to_host(result, plan.result, self._stream)
         self._stream.synchronize()
         return result
-
-    def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
-        if self._table is not None:
-            return self._table.rows(step.tokens)
-        if received is None:
-            raise TypeError("a graph that begins with rows of another needs these")
-        return received
 
     def _start(self, plan: _Plan) -> None:
         """A plan's first run launches kernel by kernel: shapes that never come again need no graph."""
@@ -153,7 +157,7 @@ class CUDAExecutable:
 
     def _plan(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
         key = n_rows["tokens"], n_rows["outputs"], shape
-        if key not in self._plans:
+        if key not in self._plans or self._plans[key].arena != self._arena.address:
             self._plans[key] = self._compile(n_rows, shape)
             if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
@@ -161,23 +165,20 @@ class CUDAExecutable:
         return self._plans[key]
 
     def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
-        lowering = Lowering(self._cache, self._inputs, self._constant, n_rows, shape)
+        lowering = Lowering(self._cache, self._inputs, self._exchange, self._constant, n_rows, shape)
         result = lowering.lower(self._nodes)
         offsets, n_bytes = lay_out(lowering.operations, result)
-        if n_bytes > self._arena.size:
-            # Plans hold addresses in the arena.
-            self._plans.clear()
-            what = f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"
-            with room_for(what, self._number):
-                self._arena = device.allocate(n_bytes)
-        base = int(self._arena.data.ptr)
+        what = f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"
+        with room_for(what, self._number):
+            self._arena.grow(n_bytes)
+        base = self._arena.address
 
         def address(buffer: Any) -> int:
             return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
 
         actions = [each.build(address) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
-        return _Plan(actions, address(result), capturable)
+        return _Plan(actions, address(result), base, capturable)
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import Activations, Pending
 from pyggml.backend.cuda.cache import DeviceCache
+from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.products import input_form, multiply
@@ -28,6 +29,7 @@ class Lowering:
         self,
         cache: DeviceCache,
         inputs: StepInputs,
+        exchange: Exchange,
         constants: Callable[[Any], int],
         n_rows: Mapping[g.Rows, int],
         shape: AttentionShape,
@@ -36,6 +38,7 @@ class Lowering:
         self._values = Activations(self.operations)
         self._cache = cache
         self._inputs = inputs
+        self._exchange = exchange
         self._constants = constants
         self._n_rows = n_rows
         self._shape = shape
@@ -43,6 +46,7 @@ class Lowering:
         self._lower: dict[type[g.Node], Callable[[Any], None]] = {
             g.Embed: self._first_rows,
             g.Receive: self._first_rows,
+            g.Elsewhere: self._elsewhere,
             g.RopeAngles: self._rope_angles,
             g.RMSNorm: self._rms_norm,
             g.Rotate: self._rotate,
@@ -81,7 +85,17 @@ class Lowering:
         self.operations.append(Operation(tuple(reads), tuple(writes), lambda at: device.launching(build(at))))
 
     def _first_rows(self, node: g.Embed | g.Receive) -> None:
-        self._values.set_floats(node.output, Buffer(0, address=self._inputs.rows))
+        self._values.set_floats(node.output, Buffer(0, address=self._inputs.rows(node.output)))
+
+    def _elsewhere(self, node: g.Elsewhere) -> None:
+        sizes = [(self._n(value), value.n_columns) for value in (*node.operands, node.output)]
+        operands = tuple(self._values.floats(value, self._n(value)) for value in node.operands)
+        out, inputs, exchange = self._float_buffer(node.output), self._inputs, self._exchange
+
+        def build(at: Addresses) -> device.Action:
+            return exchange.asking(node.executable, inputs, sizes, [at(each) for each in operands], at(out))
+
+        self.operations.append(Operation(operands, (out,), build, capturable=False))
 
     def _rope_angles(self, node: g.RopeAngles) -> None:
         n, r, out = self._n(node.output), node.rope, self._float_buffer(node.output)

@@ -1,7 +1,7 @@
 """Layers whose weights are in main memory, computed on the GPU: each is fetched while others are computed."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from pyggml.backend.cpu.cache import CPUCache
 from pyggml.backend.cuda.batch_pages import BatchPages, LayerPages
+from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
-from pyggml.backend.cuda.memory import Buffer, lay_out
+from pyggml.backend.cuda.memory import Arena, Buffer, lay_out
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, new_lanes, place_vector
 from pyggml.backend.gpu_limits import N_SLOTS, is_streamed, matrix_bytes, streamed_pages
 from pyggml.backend.graph import Attention, Embed, Graph, Node, Receive, Rows
@@ -123,9 +124,10 @@ class LayerStream:
         n_heads = next(node.n_heads for node in graph.nodes if isinstance(node, Attention))
         self._group = n_heads // cache.shape.n_kv_heads
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, first.output.n_columns)
+        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [first.output])
+        self._exchange = Exchange()
         self._stream = device.new_stream()
-        self._arena = device.allocate(0)
+        self._arena = Arena()
         self._host_result = np.zeros(0, np.uint8)
         self._kept: dict[int, Any] = {}
         self._plans: OrderedDict[tuple[int, int, AttentionShape], tuple[_Plans, int]] = OrderedDict()
@@ -134,12 +136,13 @@ class LayerStream:
         """See `StreamedExecutable.takes`."""
         return len(BatchPages.of(step, self._cache.shape.page_size).pages) <= self._n_pages
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
+        first_rows = received if self._table is None else (self._table.rows(step.tokens),)
         with at_work(self._number):
-            return self._run(step, received)
+            return self._run(step, first_rows)
 
-    def _run(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    def _run(self, step: Step, first_rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         pages = BatchPages.of(step, self._cache.shape.page_size)
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
@@ -147,7 +150,7 @@ class LayerStream:
         n, columns = n_rows[self._result.rows], self._result.n_columns
         rows = self._room(4 * n * columns).view(np.float32).reshape(n, columns)
         inputs = replace(step, page_table=pages.table)
-        self._inputs.send(inputs, tiles, self._first_rows(step, received), self._stream)
+        self._inputs.send(inputs, tiles, first_rows, self._stream)
         self._run_layers(plans, pages)
         if n:
             device.copy_to_host(rows, result, self._stream)
@@ -155,13 +158,6 @@ class LayerStream:
         for layer in range(max(0, len(plans) - N_SLOTS), len(plans)):
             self._end_return(layer, pages)
         return rows
-
-    def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
-        if self._table is not None:
-            return self._table.rows(step.tokens)
-        if received is None:
-            raise TypeError("a graph that begins with rows of another needs these")
-        return received
 
     def _run_layers(self, plans: _Plans, pages: BatchPages) -> None:
         """Have the layers computed; what the last ones add to the cache is still on its way afterwards."""
@@ -211,16 +207,16 @@ class LayerStream:
     def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape) -> tuple[_Plans, int]:
         lowered = []
         for layer in self._layers:
-            lowering = Lowering(layer.slot.pages, self._inputs, self._constant, n_rows, shape)
+            lowering = Lowering(layer.slot.pages, self._inputs, self._exchange, self._constant, n_rows, shape)
             result = lowering.lower(layer.nodes)
             lowered.append((lowering.operations, result, *lay_out(lowering.operations, result)))
-        n_bytes = max(n for *_, n in lowered)
-        if n_bytes > self._arena.size:
+        before = self._arena.address
+        with room_for(f"what {n_rows['tokens']} tokens come to in between", self._number):
+            self._arena.grow(max(n for *_, n in lowered))
+        if self._arena.address != before:
             # Plans hold addresses in the arena.
             self._plans.clear()
-            with room_for(f"what {n_rows['tokens']} tokens come to in between", self._number):
-                self._arena = device.allocate(n_bytes)
-        base, plans, last = int(self._arena.data.ptr), [], 0
+        base, plans, last = self._arena.address, [], 0
         for operations, result, offsets, _ in lowered:
 
             def address(buffer: Buffer, offsets: Any = offsets) -> int:
@@ -234,7 +230,8 @@ class LayerStream:
 
     def _passing_on(self, result: int, n_bytes: int) -> device.Action:
         """The next layer begins with a result."""
-        return lambda stream: device.copy_on_device(self._inputs.rows, result, n_bytes, stream)
+        rows = self._inputs.rows(self._layers[0].nodes[0].output)
+        return lambda stream: device.copy_on_device(rows, result, n_bytes, stream)
 
 
 def _matrices(graph: Graph) -> Iterator[StreamedMatrix]:
