@@ -209,5 +209,8 @@ def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:
     arguments = ("bench", "-p", "8", "-n", "0", "-r", "1", "--no-warmup", "-o", "json")
     given = json.loads(invoke(*arguments, "-ngl", "0,3").stdout)
     assert [(each["backends"], each["n_gpu_layers"]) for each in given] == [("CPU", 0), ("CUDA", 3)]
+    two = json.loads(invoke(*arguments, "-ngl", "3", "-ot", ",ffn=CPU", "-nkvo", "1", "-sm", "none").stdout)
+    assert [each["tensor_buft_overrides"] for each in two] == ["none", "ffn=CPU"]
+    assert all(each["no_kv_offload"] and each["split_mode"] == "none" for each in two)
     (fitting,) = json.loads(invoke(*arguments).stdout)
     assert (fitting["backends"], fitting["n_gpu_layers"]) == ("CUDA", -1)
