@@ -1,6 +1,7 @@
 """What stands for `pyggml_cuda.device`, and for CuPy, where the emulator computes: whole models run on it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,19 @@ class Stream:
     """Everything is over at once."""
 
     ptr = 0
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+    def wait_event(self, event: Any) -> None:
+        """Nothing to wait for."""
+
+
+class Event:
+    """What it is recorded behind is over."""
+
+    def record(self, stream: Any) -> None:
+        """Nothing to keep."""
 
     def synchronize(self) -> None:
         """Nothing to wait for."""
@@ -126,15 +140,20 @@ class EmulatedDevice:
             "captured": lambda actions, stream: Graph(list(actions)),
             "multiplying": self._multiplying,
             "allocate": lambda n: self.cupy.zeros(n, np.uint8),
+            "empty": lambda n: self.cupy.empty(n, np.uint8),
             "upload": self.cupy.asarray,
             "pinned": lambda n: np.zeros(n, np.uint8),
             "copy_to_device": self._copy_to_device,
             "copy_to_host": self._copy_to_host,
+            "copy_on_device": self._copy_on_device,
             "new_stream": Stream,
+            "new_event": Event,
+            "on": lambda number: nullcontext(),
+            "current": lambda: 0,
             "settle": lambda: None,
             "run_now": self._run_now,
-            "compute_capability": lambda: self.capability,
-            "free_bytes": lambda: 100 << 30,
+            "compute_capability": lambda number: self.capability,
+            "free_bytes": lambda number: 100 << 30,
             "unavailable": lambda: None,
         }.items():
             monkeypatch.setattr(device, name, function)
@@ -161,6 +180,10 @@ class EmulatedDevice:
     def _copy_to_host(self, target: npt.NDArray[Any], source: int, stream: Any) -> None:
         data = self.emulator.memory.bytes_at(source, target.nbytes)
         target.view(np.uint8).reshape(-1)[:] = data
+
+    def _copy_on_device(self, target: int, source: int, n_bytes: int, stream: Any) -> None:
+        memory = self.emulator.memory
+        memory.bytes_at(target, n_bytes)[:] = memory.bytes_at(source, n_bytes)
 
     def _multiplying(
         self, weights: int, x: int, out: int, number_bytes: int, is_bfloat: bool, n_rows: int, n_columns: int, n: int
