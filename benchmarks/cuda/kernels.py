@@ -208,7 +208,7 @@ def check_pack(form: LevelFormat, tiles: TileFormat, data: Bytes, out: Any, n_ro
 def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, segments: int = 1) -> Any:
     """x times a matrix, on the device, with a bias of ones and an addend of twos."""
     chosen = device_format(form)
-    wide = matmul_wide.wide_form(chosen, len(x), device.compute_capability(device.current()))
+    wide = matmul_wide.wide_form(chosen, len(x), device.compute_capability())
     activation = to_form(wide or chosen.form, x, n_columns)
     outs = [cupy.full((len(x), n_rows), cupy.nan, cupy.float32) for _ in range(segments)]
     bias, addend = cupy.full(n_rows, BIAS, cupy.float32), cupy.full((len(x), n_rows), 2 * BIAS, cupy.float32)

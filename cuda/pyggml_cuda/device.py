@@ -72,10 +72,15 @@ def on(number: int) -> "cupy.cuda.Device":
 
 
 @cache
-def compute_capability(number: int) -> tuple[int, int]:
-    """Of a GPU, as in (9, 0)."""
+def capability_of(number: int) -> tuple[int, int]:
+    """The compute capability of a GPU, as in (9, 0)."""
     major, minor = divmod(int(cupy.cuda.Device(number).compute_capability), 10)
     return major, minor
+
+
+def compute_capability() -> tuple[int, int]:
+    """Of the current GPU."""
+    return capability_of(cupy.cuda.runtime.getDevice())
 
 
 def launching(launch: Launch) -> Action:
@@ -89,7 +94,7 @@ def launching(launch: Launch) -> Action:
     attribute = _Attribute(id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=(1,))
     config = _Config(launch.grid, (launch.block, 1, 1), launch.shared_bytes)
     config.attributes = ctypes.pointer(attribute)
-    config.n_attributes = int(compute_capability(number) >= (9, 0))
+    config.n_attributes = int(capability_of(number) >= (9, 0))
     start_kernel = library().cuLaunchKernelEx
 
     def start(stream: Stream) -> None:
@@ -211,7 +216,7 @@ def free_bytes(number: int) -> int:
 def usable() -> list[int]:
     """The GPUs that kernels run on, by their numbers."""
     numbers = range(cupy.cuda.runtime.getDeviceCount())
-    return [number for number in numbers if compute_capability(number) >= LEAST_CAPABILITY]
+    return [number for number in numbers if capability_of(number) >= LEAST_CAPABILITY]
 
 
 def unavailable() -> str | None:
@@ -223,7 +228,7 @@ def unavailable() -> str | None:
     if not n_devices:
         return "the CUDA driver finds no GPU"
     if not usable():
-        newest = max(compute_capability(number) for number in range(n_devices))
+        newest = max(capability_of(number) for number in range(n_devices))
         found, least = (".".join(map(str, each)) for each in (newest, LEAST_CAPABILITY))
         return f"the GPU has compute capability {found}; {least} is the least"
     return None

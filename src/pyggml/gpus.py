@@ -1,6 +1,7 @@
 """Which GPUs take layers: those that are named, or all; and how they share the layers."""
 
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyggml.errors import UsageError
@@ -42,6 +43,23 @@ class DeviceOptions:
             raise UsageError(f"tensor_split holds {bad[0]}; allowed are numbers from 0, such as 3,1")
         if self.main_gpu < 0:
             raise UsageError(f"main_gpu is {self.main_gpu}; allowed are 0 and up")
+
+    @classmethod
+    def of(
+        cls,
+        devices: Iterable[str] | None,
+        main_gpu: int,
+        split_mode: str,
+        tensor_split: Iterable[float],
+        override_tensor: Iterable[tuple[str, str]],
+        *,
+        kv_offload: bool,
+        op_offload: bool,
+    ) -> "DeviceOptions":
+        """The same from any collections. Raises UsageError."""
+        names = None if devices is None else tuple(devices)
+        overrides = tuple(override_tensor)
+        return cls(names, main_gpu, split_mode, tuple(tensor_split), overrides, kv_offload, op_offload)
 
     @property
     def shares(self) -> tuple[float, ...]:

@@ -286,10 +286,8 @@ def load(
         `main_gpu` has all of them.
     tensor_split: the share of the layers that each GPU gets, such as 3, 1; by the memory that is free without.
     override_tensor: pairs of a regular expression and a device, `CPU` or a GPU's name: there lie the weights in whose
-        names it is found, the first one that is, whatever device their layer has, and what is computed with them is
-        computed there. The table of embeddings stays in main memory.
-    kv_offload: whether keys and values lie on their layer's GPU; otherwise they stay in main memory, where attention is
-        computed.
+        names it is found, the first one deciding, and there is computed what needs them; but for the embeddings' table.
+    kv_offload: keep keys and values on their layer's GPU, not in main memory, where attention is computed then.
     op_offload: batches of 32 tokens and more go through the CPU's layers on a GPU, to which the layers' weights are
         copied from the file each time, if some layers are on GPUs.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
@@ -307,14 +305,8 @@ def load(
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
-    options = DeviceOptions(
-        None if devices is None else tuple(devices),
-        main_gpu,
-        split_mode,
-        tuple(tensor_split),
-        tuple(override_tensor),
-        kv_offload,
-        op_offload,
+    options = DeviceOptions.of(
+        devices, main_gpu, split_mode, tensor_split, override_tensor, kv_offload=kv_offload, op_offload=op_offload
     )
     if on_compile:
         on_kernel_compilation(on_compile)

@@ -88,7 +88,7 @@ def place(
     return Placement(
         on_cpu + on_gpu,
         backends.n_threads,
-        choice.reason,
+        choice.reason + ("; keys and values stay in main memory" if keeper else ""),
         len(on_gpu),
         choice.n_fitting,
         keeper,

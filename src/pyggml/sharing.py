@@ -24,7 +24,7 @@ class Needs:
     shared: int
     """Once, wherever there are layers: a batch on its way through them, weights on their way to their places."""
     overriding: Mapping[str, int] = field(default_factory=dict)
-    """What tensors take that lie on a GPU whatever it has of layers, by its name."""
+    """What tensors take that lie on a GPU whatever it has of layers, with a batch for them, by its name."""
     streaming: int = 0
     """On the first GPU, if there are layers on the CPU: these on their way through it, with a long batch."""
 

@@ -152,7 +152,8 @@ class EmulatedDevice:
             "current": lambda: 0,
             "settle": lambda: None,
             "run_now": self._run_now,
-            "compute_capability": lambda number: self.capability,
+            "compute_capability": lambda: self.capability,
+            "usable": lambda: [0, 1],
             "free_bytes": lambda number: 100 << 30,
             "unavailable": lambda: None,
         }.items():

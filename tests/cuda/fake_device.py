@@ -136,7 +136,7 @@ class FakeDevice:
             "new_event": Event,
             "current": lambda: self.current[-1],
             "run_now": self._run_now,
-            "compute_capability": lambda number: self.capability,
+            "compute_capability": lambda: self.capability,
             "settle": lambda: None,
             "on": self._on,
         }.items():

@@ -14,6 +14,7 @@ from pyggml.backend.overrides import TensorOverride
 from pyggml.backend.protocol import Backend
 from pyggml.backend.split import LayerSplit
 from pyggml.errors import DeviceMemoryError
+from pyggml_cuda.device import unavailable, usable
 from pyggml_kernels.formats import format_named
 from tests.cuda.fake_device import FakeDevice
 from tests.cuda.test_cuda_lowering import SHAPE, DeviceDecoder, FakeStore, step
@@ -117,9 +118,23 @@ def test_memory_that_is_full_names_the_gpu(device: FakeDevice, monkeypatch: pyte
     def refuse(n_bytes: int) -> None:
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
-    monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
+    matrix = np.zeros(16 * 8 * 34, np.uint8), format_named("Q8_0").type_id, 16, 256
+    gpu = backend(1)
+    gpu.matrix(*matrix)
+    monkeypatch.setattr("pyggml_cuda.device.empty", refuse)
     with pytest.raises(DeviceMemoryError, match=r"CUDA1's memory is full: no room for a matrix of 16 x 256 in Q8_0"):
-        backend(1).matrix(np.zeros(16 * 8 * 34, np.uint8), format_named("Q8_0").type_id, 16, 256)
+        gpu.matrix(*matrix)
+
+
+def test_gpus_that_are_too_old_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities = [(7, 5), (9, 0), (8, 0)]
+    monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: 3)
+    monkeypatch.setattr("pyggml_cuda.device.capability_of", lambda number: capabilities[number])
+    assert usable() == [1, 2]
+    assert unavailable() is None
+    del capabilities[1:]
+    monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: 1)
+    assert unavailable() == "the GPU has compute capability 7.5; 8.0 is the least"
 
 
 def test_a_graph_that_lacks_rows(device: FakeDevice) -> None:

@@ -196,7 +196,9 @@ def test_a_gpu_that_fails(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -
         raise cupy.cuda.runtime.CUDARuntimeError(719)
 
     monkeypatch.setattr("pyggml_cuda.device.copy_to_host", fail)
-    with pytest.raises(DeviceError, match=r"CUDA0 failed \(cudaErrorLaunchFailure.*\); start anew, with -ngl 0"):
+    with pytest.raises(
+        DeviceError, match=r"CUDA0 failed \(cudaErrorLaunchFailure.*\); start anew; if it fails again, leave it out"
+    ):
         executable.run(step(1, [0]))
 
 
@@ -230,7 +232,7 @@ def test_a_gpu_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch, n_devices: int, capability: tuple[int, int], reason: str | None
 ) -> None:
     monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: n_devices)
-    monkeypatch.setattr("pyggml_cuda.device.compute_capability", lambda number: capability)
+    monkeypatch.setattr("pyggml_cuda.device.capability_of", lambda number: capability)
     found = unavailable()
     assert (found is None) == (reason is None)
     assert reason is None or reason in str(found)

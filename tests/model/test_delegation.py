@@ -65,7 +65,7 @@ def assert_same(model: pyggml.Model) -> None:
 @pytest.mark.parametrize("n_gpu_layers", [1, 3, 8, "all"])
 def test_keys_and_values_in_main_memory(n_gpu_layers: int | str) -> None:
     model = load(n_gpu_layers, kv_offload=False)
-    assert model.placement.n_threads == 1
+    assert model.placement.reason.endswith("; keys and values stay in main memory")
     assert_same(model)
 
 
@@ -141,6 +141,16 @@ def test_steps_of_several_sequences_and_sessions(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found, expected)
 
 
+def test_observers_see_the_same_rows() -> None:
+    results = []
+    for model in (load(0), load(0, override_tensor=[("ffn_|attn_q", "CUDA1")])):
+        observer = model.engine.observer(model.engine.matrix_names)
+        tokens = model.tokenize(STORY)[:32]
+        model.engine.step([Part(model.engine.new_sequence(), 0, tokens, range(len(tokens)))], observer=observer)
+        results.append({name: (sums.squares.tobytes(), sums.count.tobytes()) for name, sums in observer.sums.items()})
+    assert results[0] == results[1]
+
+
 def test_operations_go_where_their_weights_are_in_as_few_pieces_as_can_be() -> None:
     model = load("all", override_tensor=[("ffn_", "CPU")])
     inner: list[Graph] = []
@@ -177,7 +187,8 @@ def test_what_weights_elsewhere_leave_room_for(gpus: Any) -> None:
     needs = gpu_needs(file, config, FORMATS, shape, 32, [("ffn_", "CPU"), ("attn_q", "CUDA1")])
     assert all(less < more / 2 for less, more in zip(needs.layers[:-1], whole.layers[:-1], strict=True))
     assert needs.layers[-1] == whole.layers[-1]
-    assert 0 < needs.overriding["CUDA1"] < sum(whole.layers) - sum(needs.layers)
+    batch = gpu_needs(file, config, FORMATS, shape, 32, [("no such tensor", "CUDA1")]).overriding["CUDA1"]
+    assert 0 < needs.overriding["CUDA1"] - batch < sum(whole.layers) - sum(needs.layers)
     without_cache = gpu_needs(file, config, FORMATS, None, 32)
     assert without_cache.layers[0] == whole.layers[0] - 512 * config.n_kv_heads * config.key_size * 4
     gpus.free_bytes = lambda number: whole.of(4) + MARGIN

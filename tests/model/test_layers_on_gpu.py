@@ -212,5 +212,9 @@ def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:
     two = json.loads(invoke(*arguments, "-ngl", "3", "-ot", ",ffn=CPU", "-nkvo", "1", "-sm", "none").stdout)
     assert [each["tensor_buft_overrides"] for each in two] == ["none", "ffn=CPU"]
     assert all(each["no_kv_offload"] and each["split_mode"] == "none" for each in two)
+    n_before = FakeStreams.n_runs
+    both = json.loads(invoke("bench", "-p", "32", *arguments[3:], "-ngl", "3", "-nopo", "0,1").stdout)
+    assert [each["no_op_offload"] for each in both] == [0, 1]
+    assert FakeStreams.n_runs == n_before + 1
     (fitting,) = json.loads(invoke(*arguments).stdout)
     assert (fitting["backends"], fitting["n_gpu_layers"]) == ("CUDA", -1)

@@ -31,7 +31,8 @@ def gpu_needs(
     with `streams` of layers of the CPU on their way through the GPU.
 
     Without a cache if it is to be in main memory. Overrides are patterns of names, and the devices of the tensors that
-    have such names: these are counted for that GPU alone. UsageError, ModelError for what a GPU does not take.
+    have such names: these are counted for that GPU alone, with a batch. UsageError, ModelError for what a GPU does not
+    take.
     """
     devices = [CountingGPU(formats) for _ in range(config.n_layers + 1)]
     named = {name: CountingGPU(formats) for _, name in overrides if name != CPU}
@@ -48,6 +49,6 @@ def gpu_needs(
     if streams and cache and devices[0].is_streamed:
         _, n_streaming = lay_out(decoder_graph(config, weights, 1).nodes, batch)
         n_streaming += streaming_bytes(cache, n_layer_bytes)
-    taken = {name: device.n_bytes for name, device in named.items()}
+    taken = {name: device.n_bytes + n_batch_bytes for name, device in named.items()}
     layers = tuple(device.n_bytes for device in devices)
     return Needs(layers, n_batch_bytes + PASSING_BYTES, taken, n_streaming)

@@ -32,7 +32,8 @@ class Exchange:
         """
         bounds = list(accumulate((4 * n_rows * n_columns for n_rows, n_columns in sizes), initial=0))
         if bounds[-1] > self._host.size:
-            self._host = device.pinned(bounds[-1])
+            # What becomes too small stays in a pool: doubled, that is never more than what is used.
+            self._host = device.pinned(max(bounds[-1], 2 * self._host.size))
 
         def ask(stream: Any) -> None:
             *given, result = self._views(sizes, bounds)

@@ -24,4 +24,5 @@ def at_work(number: int) -> Iterator[None]:
         with device.on(number):
             yield
     except device.FAILURES as error:
-        raise DeviceError(f"CUDA{number} failed ({error}); start anew, with -ngl 0 if it fails again") from error
+        advice = "start anew; if it fails again, leave it out with --device, or use -ngl 0"
+        raise DeviceError(f"CUDA{number} failed ({error}); {advice}") from error

@@ -17,7 +17,7 @@ def input_form(node: g.Linear, n_rows: int) -> Form | WideForm:
 
 def _wide_form(node: g.Linear, n_rows: int) -> WideForm | None:
     """The form that its product by warpgroups takes; None if there is a better way."""
-    return matmul_wide.wide_form(cuda_weight(node.weight).format, n_rows, device.compute_capability(device.current()))
+    return matmul_wide.wide_form(cuda_weight(node.weight).format, n_rows, device.compute_capability())
 
 
 def multiply(
