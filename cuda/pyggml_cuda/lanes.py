@@ -12,6 +12,7 @@ from typing import Any
 
 from pyggml_cuda import device
 from pyggml_cuda.pieces import MOST_LANES, PIECE_BYTES, PIECES_PER_LANE, Piece
+from pyggml_kernels.formats import Format, LevelFormat
 
 
 class Lanes:
@@ -56,9 +57,20 @@ class _Buffer:
     """Room for a piece, and an event: the device needs it no longer."""
 
     def __init__(self) -> None:
-        self.host = device.pinned(PIECE_BYTES)
-        self.blocks = device.empty(PIECE_BYTES)
         self.free = device.new_event()
+        self._make_room(PIECE_BYTES)
+
+    def _make_room(self, n_bytes: int) -> None:
+        self.host = device.pinned(n_bytes)
+        self.blocks = device.empty(n_bytes)
+
+    def take(self, n_bytes: int) -> Any:
+        """So much of the host's memory, once the device has read what was there before."""
+        self.free.synchronize()
+        if n_bytes > self.host.size:
+            # Sixteen rows go together, however long they are.
+            self._make_room(n_bytes)
+        return self.host[:n_bytes]
 
 
 class _Lane:
@@ -88,8 +100,7 @@ class _Lane:
             return done
 
     def _send(self, piece: Piece, buffer: _Buffer) -> None:
-        buffer.free.synchronize()
-        host = buffer.host[: piece.n_bytes]
+        host = buffer.take(piece.n_bytes)
         piece.read(host)
         if piece.pack is None:
             device.copy_to_device(piece.target, host, self._stream)
@@ -100,8 +111,10 @@ class _Lane:
         buffer.free.record(self._stream)
 
 
-def prepare(pieces: Sequence[Piece]) -> None:
-    """Compile what packs a matrix's pieces: here once, rather than in all threads at once."""
+def prepare(form: Format, pieces: Sequence[Piece]) -> None:
+    """Compile what reads and packs the pieces of a matrix: here once, rather than in all threads at once."""
+    if isinstance(form, LevelFormat):
+        form.decode.prepare()
     for piece in pieces[:1]:
         if piece.pack is not None:
             device.launching(piece.pack(0))

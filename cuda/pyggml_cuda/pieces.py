@@ -7,9 +7,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from pyggml_cuda import layout, pack
+from pyggml_cuda import pack
 from pyggml_cuda.formats import TILE_ROWS, RowFormat, TileFormat, device_format
 from pyggml_cuda.launch import Launch
+from pyggml_cuda.pack_decoded import decode, decoded_bytes, pack_decoded
 from pyggml_kernels.formats import Format, LevelFormat
 
 #: Bytes of a piece at most.
@@ -43,31 +44,53 @@ def cut(form: Format, data: Bytes, n_rows: int, n_columns: int, target: int) -> 
             part = data[start : start + PIECE_BYTES]
             yield Piece(part.size, partial(_copy, part), target + start)
         return
-    size = pack.packed_bytes(placed, TILE_ROWS, n_columns)
-    row_bytes = form.row_bytes(n_columns)
-    sent = TILE_ROWS * row_bytes if placed.packed_on_device else size
-    n_tiles = max(1, PIECE_BYTES // sent)
+    travelling = _Blocks(form, placed) if placed.packed_on_device else _Decoded(form)
+    n_tiles = max(1, PIECE_BYTES // travelling.n_bytes(TILE_ROWS, n_columns))
+    row_bytes, size = form.row_bytes(n_columns), pack.packed_bytes(placed, TILE_ROWS, n_columns)
     for first in range(0, n_rows, n_tiles * TILE_ROWS):
-        rows = data[first * row_bytes : (first + n_tiles * TILE_ROWS) * row_bytes]
-        yield _tiles(form, placed, rows, rows.size // row_bytes, n_columns, target + first // TILE_ROWS * size)
+        part = data[first * row_bytes : (first + n_tiles * TILE_ROWS) * row_bytes]
+        yield travelling.piece(part, n_columns, target + first // TILE_ROWS * size)
 
 
-def _tiles(form: Format, placed: TileFormat, rows: Bytes, n_rows: int, n_columns: int, target: int) -> Piece:
-    if placed.packed_on_device:
+class _Blocks:
+    """Rows as the file has them."""
+
+    def __init__(self, form: Format, placed: TileFormat) -> None:
+        self._form = form
+        self._placed = placed
+
+    def n_bytes(self, n_rows: int, n_columns: int) -> int:
+        return n_rows * self._form.row_bytes(n_columns)
+
+    def piece(self, rows: Bytes, n_columns: int, target: int) -> Piece:
+        n_rows = rows.size // self._form.row_bytes(n_columns)
 
         def packing(source: int) -> Launch:
-            return pack.pack(placed, form.block_size, source, target, n_rows, n_columns)
+            return pack.pack(self._placed, self._form.block_size, source, target, n_rows, n_columns)
 
         return Piece(rows.size, partial(_copy, rows), target, packing)
-    if not isinstance(form, LevelFormat):
-        raise TypeError(f"{form.name} has no levels")
-    return Piece(pack.packed_bytes(placed, n_rows, n_columns), partial(_decode, form, rows, n_rows, n_columns), target)
+
+
+class _Decoded:
+    """Rows of levels and scales."""
+
+    def __init__(self, form: Format) -> None:
+        if not isinstance(form, LevelFormat):
+            raise TypeError(f"{form.name} has no levels")
+        self._form = form
+
+    def n_bytes(self, n_rows: int, n_columns: int) -> int:
+        return decoded_bytes(self._form, n_rows, n_columns)
+
+    def piece(self, rows: Bytes, n_columns: int, target: int) -> Piece:
+        n_rows = rows.size // self._form.row_bytes(n_columns)
+
+        def packing(source: int) -> Launch:
+            return pack_decoded(self._form, source, target, n_rows, n_columns)
+
+        return Piece(self.n_bytes(n_rows, n_columns), partial(decode, self._form, rows, n_columns), target, packing)
 
 
 def _copy(source: Bytes, target: Bytes) -> None:
     # Copying gives up the interpreter's lock.
     np.copyto(target, source)
-
-
-def _decode(form: LevelFormat, rows: Bytes, n_rows: int, n_columns: int, target: Bytes) -> None:
-    np.copyto(target, layout.decoded_tiles(form, rows, n_rows, n_columns).reshape(-1))

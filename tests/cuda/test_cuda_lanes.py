@@ -60,19 +60,28 @@ def test_events_are_waited_for(device: FakeDevice) -> None:
     sending.close()
 
 
-@pytest.mark.parametrize("name", ["F16", "Q4_K", "IQ4_XS"])
-def test_a_matrix_is_placed_by_pieces(device: FakeDevice, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "launches"),
+    [("F16", []), ("Q4_K", ["pack<Q4_K>"] * 3), ("IQ4_XS", ["pack_decoded<32, false>"] * 5)],
+)
+def test_a_matrix_is_placed_by_pieces(device: FakeDevice, name: str, launches: list[str]) -> None:
     form = format_named(name)
     data = random_weights(form, np.random.default_rng(1), 70, 256).reshape(-1)
     backend = CUDABackend(1, 1)
     weight = backend.matrix(data, form.type_id, 70, 256)
-    if name == "F16":
+    if not launches:
         np.testing.assert_array_equal(weight.memory.array, data)
-    elif name == "IQ4_XS":
-        assert weight.memory.array.any()
     else:
-        assert device.names() == ["pack<Q4_K>"] * 3
         assert sum(int(each.arguments[0]["n_rows"]) for each in device.launched) == 70
+    assert device.names() == launches
+
+
+def test_rows_that_are_longer_than_a_piece(device: FakeDevice) -> None:
+    target = np.zeros(12_000, np.uint8)
+    sending = Lanes(1)
+    sending.send([Piece(each, lambda host: host.fill(7), int(target.ctypes.data)) for each in (100, 12_000)]).wait()
+    sending.close()
+    assert (target == 7).all()
 
 
 def test_a_piece_that_cannot_be_read(device: FakeDevice) -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyggml_cuda import layout, pieces
-from pyggml_cuda.formats import RowFormat, TileFormat, device_format
+from pyggml_cuda.formats import TileFormat, device_format
 from pyggml_cuda.pack import packed_bytes
+from pyggml_cuda.pack_decoded import decoded_bytes
 from pyggml_kernels.formats import FORMATS, Format, LevelFormat
 from tests.kernels.calling import random_weights
 
@@ -33,30 +34,33 @@ def test_pieces_are_the_matrix(form: Format, n_rows: int, n_blocks: int, most: i
         patch.setattr(pieces, "PIECE_BYTES", most)
         cut = list(pieces.cut(form, data, n_rows, n_columns, TARGET))
     placed, sent = device_format(form), [read(each) for each in cut]
-    if isinstance(placed, TileFormat) and placed.packed_on_device:
+    if isinstance(placed, TileFormat):
         launches = [each.pack(BLOCKS) for each in cut if each.pack]
         arguments = [each.arguments[0] for each in launches]
         assert len(arguments) == len(cut)
-        assert all(each["source"] == BLOCKS and each["first_row_tile"] == 0 for each in arguments)
+        source = "source" if placed.packed_on_device else "levels"
+        assert {int(each[source]) for each in arguments} == {BLOCKS}
         assert [each["target"] for each in arguments] == [each.target for each in cut]
         # Only the last one may end within a tile.
         assert not any(each["n_rows"] % 16 for each in arguments[:-1])
         assert sum(int(each["n_rows"]) for each in arguments) == n_rows
         sizes = [packed_bytes(placed, int(each["n_rows"]), n_columns) for each in arguments]
-        whole = data
     else:
         assert not any(each.pack for each in cut)
         sizes = [each.n_bytes for each in cut]
-        whole = data if isinstance(placed, RowFormat) else tiles(form, data, n_rows, n_columns)
-    np.testing.assert_array_equal(np.concatenate(sent), whole)
+    if isinstance(placed, TileFormat) and not placed.packed_on_device:
+        assert isinstance(form, LevelFormat)
+        counts = [int(each["n_rows"]) for each in arguments]
+        assert [each.n_bytes for each in cut] == [decoded_bytes(form, n, n_columns) for n in counts]
+        levels, scales, minimums = layout.decode(form, data, n_rows, n_columns)
+        split = [np.split(each, np.cumsum(counts)[:-1]) for each in (levels, scales, minimums)[: 2 + form.has_minimum]]
+        sent = [np.concatenate([part.reshape(-1).view(np.uint8) for part in each]) for each in zip(*split, strict=True)]
+        np.testing.assert_array_equal(np.concatenate([read(each) for each in cut]), np.concatenate(sent))
+    else:
+        np.testing.assert_array_equal(np.concatenate(sent), data)
     assert [each.target for each in cut] == [TARGET + sum(sizes[:i]) for i in range(len(cut))]
     # A tile of 16 rows is sent at once.
     assert max(each.n_bytes for each in cut) <= max(most, *(16 * 24 * n_columns,))
-
-
-def tiles(form: Format, data: npt.NDArray[np.uint8], n_rows: int, n_columns: int) -> npt.NDArray[np.uint8]:
-    assert isinstance(form, LevelFormat)
-    return layout.decoded_tiles(form, data, n_rows, n_columns).reshape(-1)
 
 
 def test_a_format_without_a_layout_has_no_pieces() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyggml_cuda import attention, cache, convert, matmul, pack, rope
+from pyggml_cuda import attention, cache, convert, matmul, pack, pack_decoded, rope
 from pyggml_cuda.sources import DIRECTORY, program
 from tests.cuda.nvrtc import CompileError, compile_program
 
@@ -32,6 +32,7 @@ KERNELS = {
     "matmul_wide.cu": ["matmul_wide<Q3_K, 128>", "matmul_wide<Q4_K, 64>", "add_parts"],
     "merge.cu": ["merge_splits"],
     "pack.cu": [f"pack<{each}>" for each in FORMATS if not each.startswith("Decoded")],
+    "pack_decoded.cu": ["pack_decoded<32, false>", "pack_decoded<16, true>"],
     "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>"],
     "rows.cu": ["select_rows", "add"],
 }
@@ -41,6 +42,7 @@ STRUCTURES = {
     "convert.cu": {"SourceArguments": convert.SOURCE_ARGUMENTS, "FormArguments": convert.FORM_ARGUMENTS},
     "matmul_few.cu": {"MatmulArguments": matmul.ARGUMENTS},
     "pack.cu": {"PackArguments": pack.ARGUMENTS},
+    "pack_decoded.cu": {"DecodedArguments": pack_decoded.ARGUMENTS},
     "rope.cu": {"AnglesArguments": rope.ANGLES_ARGUMENTS, "TurnAndStoreArguments": rope.STORE_ARGUMENTS},
 }
 

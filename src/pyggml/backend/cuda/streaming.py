@@ -245,7 +245,7 @@ def _in_slot(graph: Graph, slot: _Slot) -> _Layer:
         memory = slot.weights[start : start + matrix.n_bytes]
         weight = CUDAWeight(device_format(matrix.form), memory, matrix.n_rows, matrix.n_columns)
         cut_up = list(pieces.cut(matrix.form, matrix.data, matrix.n_rows, matrix.n_columns, weight.address))
-        prepare(cut_up)
+        prepare(matrix.form, cut_up)
         sent += cut_up
         weights[matrix] = weight
         start += matrix.n_bytes

@@ -66,7 +66,7 @@ def place_matrix(
     weight = CUDAWeight(device_format(form), memory, n_rows, n_columns)
     sent = list(pieces.cut(form, data, n_rows, n_columns, weight.address))
     with at_work(number):
-        prepare(sent)
+        prepare(form, sent)
         lanes.send(sent).wait()
     return weight
 
