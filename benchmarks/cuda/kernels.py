@@ -218,7 +218,7 @@ def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, seg
         parts = cupy.full(n_bytes, 0xFF, cupy.uint8)
         run(*matmul_wide.multiply(chosen, matrices, activation.activation, len(x), n_columns, parts.data.ptr))
     elif isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
-        run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns))
+        run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns, device.compute_capability()))
     else:
         device.multiplying(
             weights.data.ptr, activation.levels.data.ptr, outs[0].data.ptr, chosen.number_bytes,

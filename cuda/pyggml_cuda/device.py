@@ -42,7 +42,8 @@ def _compiled(kernel: KernelName, number: int) -> "cupy.RawKernel":
 def _function(kernel: KernelName, shared_bytes: int, number: int) -> int:
     """The handle of a kernel that may take so much shared memory, for a GPU, which is the current one."""
     compiled = _compiled(kernel, number)
-    if shared_bytes:
+    # The limit is the kernel's: another launch of it may need more.
+    if shared_bytes > compiled.max_dynamic_shared_size_bytes:
         compiled.max_dynamic_shared_size_bytes = shared_bytes
     return int(compiled.kernel.ptr)
 

@@ -352,7 +352,7 @@ def load(
     tower = None
     if mmproj is not None:
         tower = _load_tower(
-            mmproj, config, placement, formats=formats, min_tokens=image_min_tokens, max_tokens=image_max_tokens
+            mmproj, config, placement, n_ctx, formats=formats, min_tokens=image_min_tokens, max_tokens=image_max_tokens
         )
     return Model(file, tokenizer, config, engine, placement, tower)
 
@@ -361,6 +361,7 @@ def _load_tower(
     path: str | os.PathLike[str],
     config: DecoderConfig,
     placement: Placement,
+    n_ctx: int,
     *,
     formats: Iterable[OwnFormat],
     min_tokens: int,
@@ -373,7 +374,7 @@ def _load_tower(
         )
     with GGUFFile.open(path) as file:
         known = Formats.of(formats).for_file(file).by_number
-    return Tower(path, backend, config.n_embd, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
+    return Tower(path, backend, config.n_embd, n_ctx, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
 
 
 def _check_options(

@@ -1,11 +1,14 @@
 """Whole decoders shared out among emulated GPUs and the CPU: the numbers are those of one device."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+import pyggml
 
 pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings; placement is tested without it")
 
@@ -15,6 +18,7 @@ from pyggml.backend.graph import Graph, Linear
 from pyggml.backend.overrides import TensorOverride
 from pyggml.backend.protocol import Backend
 from pyggml.backend.split import LayerSplit
+from pyggml_reference.random_model import RandomModel, random_model
 from tests.cuda.emulated_device import EmulatedDevice
 from tests.cuda.test_cuda_emulated_model import SHAPE, TEXT, nmse
 from tests.kernels.small_decoder import N_BATCH, N_SEQUENCES, Decoder, Runner
@@ -108,3 +112,26 @@ def test_weights_on_another_gpu() -> None:
     home, other = gpu(0), gpu(1)
     overrides: list[TensorOverride[Backend]] = [TensorOverride("attn_output|ffn_", other)]
     assert logits([home] * 3, None, overrides).tobytes() == logits([gpu(0)] * 3).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("n_gpu_layers", "options", "numbers"),
+    [
+        ("all", {}, [0, 1]),
+        ("all", {"tensor_split": (3, 1)}, [0, 1]),
+        (2, {"devices": ["CUDA1"]}, [1]),
+        ("auto", {"split_mode": "none", "main_gpu": 1, "kv_offload": False, "cache_type_k": "f32"}, [1]),
+        (0, {"override_tensor": [("blk.1.ffn_", "CUDA1")]}, []),
+    ],
+)
+def test_a_model_is_loaded_as_asked(
+    n_gpu_layers: int | str, options: dict[str, Any], numbers: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "random.gguf"
+    random_model(path, RandomModel("qwen2", n_layers=3))
+    cpu_options = {name: value for name, value in options.items() if name == "cache_type_k"}
+    expected = pyggml.load(path, n_ctx=256, n_threads=1, **cpu_options).logits(TEXT[:9])
+    model = pyggml.load(path, n_ctx=256, n_threads=1, n_gpu_layers=n_gpu_layers, **options)
+    gpus = [each for each in model.placement.layers if isinstance(each, CUDABackend)]
+    assert sorted({each._number for each in gpus}) == numbers
+    assert nmse(model.logits(TEXT[:9]), expected) < 1e-4

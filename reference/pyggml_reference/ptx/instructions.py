@@ -9,7 +9,7 @@ from pyggml_reference.ptx.addresses import addresses_of
 from pyggml_reference.ptx.arithmetic import Array, dtype_of
 from pyggml_reference.ptx.collectives import COLLECTIVES
 from pyggml_reference.ptx.copies import COPIES
-from pyggml_reference.ptx.memory import LOCAL_BASE, SHARED_BASE
+from pyggml_reference.ptx.memory import LOCAL_BASE, SHARED_BASE, check_alignment
 from pyggml_reference.ptx.program import Instruction, Name, Operand, Vector
 from pyggml_reference.ptx.synchronization import SYNCHRONIZATION
 from pyggml_reference.ptx.threads import DONE, Lanes, Threads
@@ -221,7 +221,7 @@ def _ld(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     space, kind = _access(instruction)
     parts = target.parts if isinstance(target, Vector) else (target,)
     addresses, dtype = addresses_of(threads, source, lanes), dtype_of(kind)
-    _check_vector(addresses, dtype.itemsize * len(parts))
+    check_alignment(addresses, dtype.itemsize * len(parts))
     for i, each in enumerate(parts):
         threads.write(each, threads.load(addresses + np.uint64(i * dtype.itemsize), space, dtype, lanes), lanes)
     return True
@@ -232,16 +232,11 @@ def _st(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     space, kind = _access(instruction)
     parts = source.parts if isinstance(source, Vector) else (source,)
     addresses, dtype = addresses_of(threads, target, lanes), dtype_of(kind)
-    _check_vector(addresses, dtype.itemsize * len(parts))
+    check_alignment(addresses, dtype.itemsize * len(parts))
     for i, each in enumerate(parts):
         values = threads.read(each, kind, lanes)
         threads.store(addresses + np.uint64(i * dtype.itemsize), space, values, lanes)
     return True
-
-
-def _check_vector(addresses: Array, n_bytes: int) -> None:
-    if (addresses % np.uint64(n_bytes)).any():
-        raise ValueError(f"{n_bytes} bytes at an address that is not a multiple of {n_bytes}")
 
 
 def _branch(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:

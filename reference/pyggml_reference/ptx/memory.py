@@ -61,17 +61,18 @@ class DeviceMemory:
 def gather(flat: Bytes, offsets: npt.NDArray[np.int64], dtype: Any) -> npt.NDArray[Any]:
     """A number at each offset, which is a multiple of its size."""
     kind = np.dtype(dtype)
-    _check_alignment(offsets, kind.itemsize)
+    check_alignment(offsets, kind.itemsize)
     found: npt.NDArray[Any] = flat.view(kind)[offsets // kind.itemsize]
     return found
 
 
 def scatter(flat: Bytes, offsets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
     """Write a number to each offset, which is a multiple of its size."""
-    _check_alignment(offsets, values.dtype.itemsize)
+    check_alignment(offsets, values.dtype.itemsize)
     flat.view(values.dtype)[offsets // values.dtype.itemsize] = values
 
 
-def _check_alignment(offsets: npt.NDArray[np.int64], n_bytes: int) -> None:
-    if (offsets % n_bytes).any():
+def check_alignment(offsets: npt.NDArray[Any], n_bytes: int) -> None:
+    """EmulationError unless all are multiples of what is accessed there."""
+    if (offsets % offsets.dtype.type(n_bytes)).any():
         raise EmulationError(f"{n_bytes} bytes at an address that is not a multiple of {n_bytes}")

@@ -16,8 +16,8 @@ def delegate(
 ) -> Graph:
     """The graph with an `Elsewhere` for operations whose `place` is another device; None for those that stay.
 
-    What has no weights, and reads only what one such device computes, is computed there as well. Layers are counted
-    from elsewhere on in delegated graphs.
+    What has no weights, and reads only what one such device computes, is computed there as well. `layer_shift` is added
+    to the layers of delegated attention: its device may count them otherwise.
     """
     places = _places(graph.nodes, place)
     result, values = Graph(), dict[int, Value]()

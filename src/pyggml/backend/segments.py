@@ -52,7 +52,7 @@ def outside(nodes: Sequence[Node]) -> list[Value]:
 
 
 def extract(nodes: Sequence[Node], received: Sequence[Value], earlier: Sequence[Node], layer_shift: int) -> Graph:
-    """Some operations as a graph of its own, which begins with what it receives; layers are counted from elsewhere on.
+    """Some operations as a graph of its own, which begins with what it receives; `layer_shift` is added to its layers.
 
     Angles of rotary embedding are computed again, as `earlier` operations did.
     """

@@ -37,6 +37,15 @@ def told_warnings(console: Console) -> Iterator[None]:
         yield
 
 
+def warn_of_shift(model: Model, context_shift: bool, console: Console) -> None:
+    """Say so where `--context-shift` cannot do what it says."""
+    if context_shift and not model.engine.can_shift:
+        console.warn(
+            "--context-shift: tokens of a model that sees pictures have several positions, which cannot move down: an"
+            " answer ends when the context is full"
+        )
+
+
 def load_model(
     path: Path, options: LoadOptions, console: Console, tower: TowerOptions = NO_TOWER, **shared: int
 ) -> LoadedModel:

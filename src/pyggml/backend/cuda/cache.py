@@ -41,7 +41,8 @@ class CUDACache:
     """Pages of keys and values of all layers, on the GPU of this number, which is the current one when it is made."""
 
     def __init__(self, shape: CacheShape, number: int) -> None:
-        check_cache(shape)
+        if shape.n_layers:
+            check_cache(shape)
         self.shape = shape
         self._number = number
         pages = (shape.n_pages, shape.n_layers, shape.n_kv_heads, shape.page_size)
