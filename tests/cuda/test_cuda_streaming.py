@@ -1,6 +1,7 @@
 """Layers whose weights are streamed to an emulated GPU, whose streams take turns in any order: what it computes, and
 what the CPU's cache holds afterwards, are the CPU's."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,19 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings; kernels are emulated without it")
 
+import pyggml
 from pyggml.backend import gpu_limits, streaming
 from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.cuda import StreamingGPU
 from pyggml.backend.cuda.batch_pages import BatchPages
+from pyggml.backend.cuda.streaming import LayerStream
 from pyggml.backend.graph import Attention, Graph, RMSNorm
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml.backend.streaming import StreamingBackend
 from pyggml.errors import DeviceError
 from pyggml_cuda import lanes, pieces
 from pyggml_kernels.formats import format_named
+from pyggml_reference.random_model import RandomModel, random_model
 from tests.cuda.deferred_device import DeferredDevice
 from tests.kernels import small_decoder
 from tests.kernels.small_decoder import HEAD_SIZE, N_BATCH, N_KV_HEADS, N_PAGES, N_SEQUENCES, PAGE_SIZE, Decoder, Part
@@ -108,6 +112,31 @@ def test_batches_of_any_size(
     packs = sum(each.startswith("pack") for each in device.launched)
     assert packs % 3 == 0
     assert bool(packs) == (format_name == "Q8_0")
+
+
+@pytest.mark.parametrize("n_gpu_layers", [1, 2])
+def test_a_model_that_is_loaded(
+    device: DeferredDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_gpu_layers: int
+) -> None:
+    path = tmp_path / "random.gguf"
+    random_model(path, RandomModel(n_layers=3))
+    alone, shared = (pyggml.load(path, n_ctx=256, n_batch=40, n_threads=1, n_gpu_layers=n) for n in (0, n_gpu_layers))
+    n_streamed = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal n_streamed
+        n_streamed += 1
+        return run(*arguments)
+
+    run = LayerStream.run
+    monkeypatch.setattr(LayerStream, "run", counted)
+    tokens = [1 + i * 7 % 250 for i in range(43)]
+    # 40 tokens, then 3.
+    assert nmse(shared.logits(tokens), alone.logits(tokens)) < 1e-5
+    assert n_streamed == 1
+    states = [each.hidden_states(tokens[:40], 3 - n_gpu_layers) for each in (shared, alone)]
+    assert nmse(*states) < 1e-5
+    assert n_streamed == 2
 
 
 def test_more_pages_than_there_is_room_for(device: DeferredDevice, monkeypatch: pytest.MonkeyPatch) -> None:
