@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pyggml_cuda import cache_store, device, trial
+from pyggml_cuda import cache_store, device, lanes, pieces, trial
 from pyggml_cuda.launch import Launch
 from pyggml_reference.ptx.memory import GLOBAL_BASE
 from tests.cuda.emulation import Emulator
 
 Action = Callable[[Any], None]
+#: Bytes of weights on their way, of which there is little room.
+_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ class EmulatedDevice:
             "unavailable": lambda: None,
         }.items():
             monkeypatch.setattr(device, name, function)
+        for module in (lanes, pieces):
+            monkeypatch.setattr(module, "PIECE_BYTES", _PIECE_BYTES)
         monkeypatch.setattr(cache_store, "cupy", self.cupy)
         monkeypatch.setattr(cache_store, "settle", lambda: None)
         trial.wide_products_agree.cache_clear()

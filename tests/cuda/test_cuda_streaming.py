@@ -22,7 +22,6 @@ from pyggml.backend.graph import Attention, Graph, RMSNorm
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml.backend.streaming import StreamingBackend
 from pyggml.errors import DeviceError
-from pyggml_cuda import lanes, pieces
 from pyggml_kernels.formats import format_named
 from pyggml_reference.random_model import RandomModel, random_model
 from tests.cuda.deferred_device import DeferredDevice
@@ -38,11 +37,9 @@ LEAST = 4
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A decoder of a few layers, and pieces of a few rows."""
+    """A decoder of a few layers, and batches that are long with a few tokens."""
     monkeypatch.setattr(small_decoder, "N_LAYERS", N_LAYERS)
     monkeypatch.setattr(streaming, "LEAST_TOKENS", LEAST)
-    for module in (lanes, pieces):
-        monkeypatch.setattr(module, "PIECE_BYTES", 1 << 16)
 
 
 @pytest.fixture
