@@ -84,6 +84,16 @@ def compute_capability() -> tuple[int, int]:
     return capability_of(cupy.cuda.runtime.getDevice())
 
 
+@cache
+def _shared_limit_of(number: int) -> int:
+    return int(cupy.cuda.Device(number).attributes["MaxSharedMemoryPerBlockOptin"])
+
+
+def shared_limit() -> int:
+    """Bytes of shared memory that a block of the current GPU may take."""
+    return _shared_limit_of(cupy.cuda.runtime.getDevice())
+
+
 def launching(launch: Launch) -> Action:
     """The launch, ready to be given to a stream; compiles the kernel.
 

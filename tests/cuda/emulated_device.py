@@ -155,6 +155,7 @@ class EmulatedDevice:
             "settle": lambda: None,
             "run_now": self._run_now,
             "compute_capability": lambda: self.capability,
+            "shared_limit": lambda: 227 * 1024 if self.capability >= (8, 0) else 64 * 1024,
             "usable": lambda: [0, 1],
             "free_bytes": lambda number: 100 << 30,
             "unavailable": lambda: None,

@@ -138,6 +138,7 @@ class FakeDevice:
             "run_now": self._run_now,
             "compute_capability": lambda: self.capability,
             "settle": lambda: None,
+            "shared_limit": lambda: 227 * 1024,
             "on": self._on,
         }.items():
             monkeypatch.setattr(device, name, function)

@@ -180,13 +180,13 @@ def test_formats_that_the_gpu_packs() -> None:
 def test_pages_of_a_batch(data: st.DataObject) -> None:
     page_size, n_sequences = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4))
     spans = [(data.draw(st.integers(0, 12)), data.draw(st.integers(0, 9))) for _ in range(n_sequences)]
-    own = iter(data.draw(st.permutations(range(100))))
-    shared = [next(own) for _ in range(20)]
+    own = iter(data.draw(st.permutations(range(120))))
+    shared = [next(own) for _ in range(24)]
     tables = []
     for first, _ in spans:
         # Pages before the batch may be shared.
         n_shared = data.draw(st.integers(0, first // page_size))
-        tables.append([*shared[:n_shared], *[next(own) for _ in range(20 - n_shared)]])
+        tables.append([*shared[:n_shared], *[next(own) for _ in range(24 - n_shared)]])
     positions = [first + i for first, n in spans for i in range(n)]
     sequences = [sequence for sequence, (_, n) in enumerate(spans) for _ in range(n)]
     arrays: Any = (np.array(each, np.int32) for each in (positions, positions, sequences, tables, []))

@@ -81,6 +81,11 @@ def test_a_block_waits_at_its_barrier() -> None:
     assert run(body, np.arange(N, dtype=np.uint32)).tolist() == list(range(63, -1, -1))
 
 
+def test_a_warp_s_own_barrier_orders_its_lanes() -> None:
+    body = "__shared__ unsigned x[64]; x[i] = data[i]; __syncwarp(); data[i] = x[i ^ 1];"
+    assert run(body, np.arange(N, dtype=np.uint32)).tolist() == [i ^ 1 for i in range(N)]
+
+
 def test_copies_are_late_unless_waited_for() -> None:
     copy = (
         "__shared__ __align__(16) unsigned x[256]; x[4 * i] = 1; __syncthreads();"
@@ -101,6 +106,13 @@ def test_copies_are_late_unless_waited_for() -> None:
         ("*(unsigned*)((char*)data + 2 * (i % 2)) = 0;", "not a multiple of 4"),
         ("__shared__ unsigned x[4]; x[data[i] * 100000] = 1; __syncthreads(); data[i] = x[0];", "outside of shared"),
         ("if (i % 2) data[i] = __shfl_xor_sync(~0u, data[i], 2);", "not all lanes of a warp"),
+        ("__shared__ unsigned x[64]; x[i] = data[i]; data[i] = x[63 - i];", "a race: thread .* nothing orders"),
+        ("__shared__ unsigned x[64]; x[i] = data[i]; data[i] = x[i ^ 1];", "a race: thread .* nothing orders"),
+        (
+            "__shared__ unsigned x[64]; x[i] = 1; __syncthreads(); data[i] = x[63 - i]; x[i] = data[i] + 1; "
+            "__syncthreads(); data[i] += x[i ^ 40];",
+            "a race: thread .* overwrites",
+        ),
         ('if (data[i]) asm volatile("bar.sync 1, 64;");', "wait for ever, at barriers"),
     ],
 )

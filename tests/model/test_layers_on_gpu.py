@@ -198,11 +198,14 @@ def test_models_that_see_pictures_stay_on_the_cpu(gpu: Any, tmp_path: Path, n_gp
         assert pyggml.load(path, n_gpu_layers=n_gpu_layers).placement.n_on_gpu == 0
 
 
-def test_caches_that_a_gpu_has_not_got(gpu: Any) -> None:
-    with pytest.raises(UsageError, match="cache_type_k is q8_0, which a GPU has not got; allowed are f16, bf16"):
-        load(2, cache_type_k="q8_0")
-    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: cache_type_k is q8_0"):
-        assert load("auto", cache_type_k="q8_0").placement.n_on_gpu == 0
+def test_heads_that_a_gpu_does_not_take(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyggml.backend.gpu_limits._LARGEST_SIZE", 16)
+    with pytest.raises(
+        UsageError, match=r"heads have keys of .* numbers; on a GPU allowed is a multiple of 16 up to 16"
+    ):
+        load(2)
+    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: heads have keys of"):
+        assert load("auto").placement.n_on_gpu == 0
 
 
 def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:

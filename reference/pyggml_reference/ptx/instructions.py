@@ -8,7 +8,7 @@ from pyggml_reference.ptx import arithmetic
 from pyggml_reference.ptx.addresses import addresses_of
 from pyggml_reference.ptx.arithmetic import Array, dtype_of
 from pyggml_reference.ptx.collectives import COLLECTIVES
-from pyggml_reference.ptx.copies import COPIES
+from pyggml_reference.ptx.copies import COPIES, let_predecessor_write
 from pyggml_reference.ptx.memory import LOCAL_BASE, SHARED_BASE, check_alignment
 from pyggml_reference.ptx.program import Instruction, Name, Operand, Vector
 from pyggml_reference.ptx.synchronization import SYNCHRONIZATION
@@ -252,6 +252,12 @@ def _exit(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     return False
 
 
+def _grid_dependency(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
+    if instruction.opcode[1] == "wait":
+        let_predecessor_write(threads)
+    return True
+
+
 def _nothing(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     return True
 
@@ -282,7 +288,8 @@ HANDLERS: Mapping[str, Handler] = {
     "bra": _branch,
     "ret": _exit,
     "exit": _exit,
-    **dict.fromkeys(("griddepcontrol", "setmaxnreg", "membar", "fence", "prefetch"), _nothing),
+    "griddepcontrol": _grid_dependency,
+    **dict.fromkeys(("setmaxnreg", "membar", "fence", "prefetch"), _nothing),
     **COLLECTIVES,
     **COPIES,
     **SYNCHRONIZATION,

@@ -1,5 +1,6 @@
 """Memory of a device that is not there: bytes with addresses; only what was allocated may be touched."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ class DeviceMemory:
         self._starts = np.zeros(0, np.int64)
         self._ends = np.zeros(0, np.int64)
         self._used = 0
+        self.predecessor: Callable[[], None] | None = None
+        """What the kernel before has yet to do when a kernel is launched; done when a thread waits for it."""
 
     def allocate(self, n_bytes: int) -> int:
         """The address of so many bytes, which hold garbage."""

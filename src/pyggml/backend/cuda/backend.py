@@ -21,6 +21,7 @@ from pyggml.backend.protocol import Cache, CacheShape, Step
 from pyggml.errors import UsageError
 from pyggml_cuda import attention, device
 from pyggml_cuda.attention import AttentionShape
+from pyggml_cuda.cache import CACHE_FORMATS
 from pyggml_cuda.lanes import Lanes
 from pyggml_kernels.formats import FORMATS
 
@@ -101,6 +102,7 @@ class CUDAExecutable:
         self._result = graph.result
         self._cache = cache
         self._group = _group(graph, cache)
+        self._query_warps = query_warps(cache.shape)
         first = [node for node in graph.nodes if isinstance(node, Embed | Receive)]
         self._tables = [host_table(node.table) for node in first if isinstance(node, Embed)]
         self._n_received = len(first) - len(self._tables)
@@ -122,7 +124,7 @@ class CUDAExecutable:
 
     def _run(self, step: Step, first_rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
-        shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
+        shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group, self._query_warps)
         plan = self._plan(n_rows, shape)
         rows, columns = n_rows[self._result.rows], self._result.n_columns
         self._inputs.send(step, tiles, first_rows, self._stream)
@@ -187,3 +189,16 @@ def _group(graph: Graph, cache: CUDACache) -> int:
     if len(heads) > 1:
         raise TypeError(f"a CUDA plan needs the same number of heads in all layers, found {sorted(heads)}")
     return heads.pop() // cache.shape.n_kv_heads
+
+
+def query_warps(shape: CacheShape) -> int:
+    """Warps with queries of their own in a block of attention; UsageError if there is no memory for one."""
+    kinds = CACHE_FORMATS[shape.key_format], CACHE_FORMATS[shape.value_format]
+    limit = device.shared_limit()
+    n_warps = attention.most_query_warps(kinds, (shape.key_size, shape.value_size), limit)
+    if not n_warps:
+        raise UsageError(
+            f"heads of {shape.key_size} and {shape.value_size} numbers in {shape.key_format} and {shape.value_format}"
+            f" need more than the {limit} bytes of shared memory of this GPU; use caches in f16 (-ctk, -ctv), or -ngl 0"
+        )
+    return n_warps

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.cpu.cache import CPUCache
+from pyggml.backend.cpu.cache import CPUCache, RowStore
 from pyggml.backend.protocol import CacheShape, Step
 from pyggml_cuda import device
-from pyggml_cuda.cache import CACHE_FORMATS, CacheRows
+from pyggml_cuda.cache import CacheRows
 from pyggml_cuda.pieces import PIECE_BYTES, Piece
 
 Bytes = npt.NDArray[np.uint8]
@@ -55,10 +55,10 @@ class BatchPages:
 class LayerPages:
     """Room for `n_pages` pages of one layer; kernels see a cache with this layer alone."""
 
-    def __init__(self, shape: CacheShape, n_pages: int) -> None:
-        self.shape = replace(shape, n_layers=1, n_pages=n_pages)
-        self.keys = _Rows(shape, shape.key_format, shape.key_size, n_pages)
-        self.values = _Rows(shape, shape.value_format, shape.value_size, n_pages)
+    def __init__(self, cache: CPUCache, n_pages: int) -> None:
+        self.shape = replace(cache.shape, n_layers=1, n_pages=n_pages)
+        self.keys = _Rows(self.shape, self.shape.key_format, cache.keys)
+        self.values = _Rows(self.shape, self.shape.value_format, cache.values)
 
     def pieces(self, cache: CPUCache, layer: int, batch: BatchPages) -> Iterator[Piece]:
         """A layer's pages with earlier positions, on their way here."""
@@ -81,12 +81,14 @@ class LayerPages:
 class _Rows:
     """Pages of keys, or of values, each (n_kv_heads, page_size, row_bytes) bytes; at first all zeros."""
 
-    def __init__(self, shape: CacheShape, name: str, size: int, n_pages: int) -> None:
+    def __init__(self, shape: CacheShape, name: str, store: RowStore) -> None:
+        self.rotation = store.rotation
+        """See `RowStore`."""
         self._format = name
-        self._row_bytes = size * CACHE_FORMATS[name][1]
+        self._row_bytes = store.row_bytes
         self._page_size = shape.page_size
-        self._page_bytes = shape.n_kv_heads * shape.page_size * self._row_bytes
-        self._memory = device.allocate(n_pages * self._page_bytes)
+        self._page_bytes = shape.n_kv_heads * shape.page_size * store.row_bytes
+        self._memory = device.allocate(shape.n_pages * self._page_bytes)
         self._host = np.zeros(0, np.uint8)
 
     @property

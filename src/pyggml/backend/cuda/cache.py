@@ -12,10 +12,15 @@ from pyggml.backend.graph import Rope
 from pyggml.backend.protocol import CacheShape
 from pyggml_cuda.cache import CacheRows
 from pyggml_cuda.cache_store import RowStore
+from pyggml_kernels.cache_formats import CACHE_FORMATS
+from pyggml_kernels.hadamard import hadamard_size
 
 
 class LayerRows(Protocol):
     """Rows of keys, or of values."""
+
+    rotation: int
+    """The length of the Hadamard rotation around the format's rounding, 0 for none."""
 
     def rows(self, layer: int) -> CacheRows:
         """A layer's, for kernels."""
@@ -46,8 +51,9 @@ class CUDACache:
         self.shape = shape
         self._number = number
         pages = (shape.n_pages, shape.n_layers, shape.n_kv_heads, shape.page_size)
-        self.keys = RowStore(shape.key_format, pages, shape.key_size)
-        self.values = RowStore(shape.value_format, pages, shape.value_size)
+        self.keys = RowStore(shape.key_format, pages, shape.key_size, _rotation(shape.key_format, shape.key_size, True))
+        rotation = _rotation(shape.value_format, shape.value_size, False)
+        self.values = RowStore(shape.value_format, pages, shape.value_size, rotation)
 
     def move(self, pages: Sequence[int], source: int, target: int, n: int, rope: Rope) -> None:
         """See `Cache.move`."""
@@ -79,6 +85,10 @@ class CUDACache:
     def bytes_of(self, n: int) -> int:
         """See `Cache.bytes_of`."""
         return self.shape.n_layers * self.shape.n_kv_heads * n * (self.keys.row_bytes + self.values.row_bytes)
+
+
+def _rotation(name: str, size: int, largest: bool) -> int:
+    return hadamard_size(CACHE_FORMATS[name], size, largest=largest)
 
 
 def _angles(distance: int, rope: Rope) -> npt.NDArray[np.float32]:

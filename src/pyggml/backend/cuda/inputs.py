@@ -20,7 +20,7 @@ class StepInputs:
     """
 
     def __init__(self, n_batch: int, n_sequences: int, n_pages: int, n_tiles: int, first: Sequence[Value]) -> None:
-        sizes = (n_batch, n_batch, n_batch, 2 * n_tiles, n_sequences * n_pages)
+        sizes = (n_batch, n_batch, n_batch, 3 * n_tiles, n_sequences * n_pages)
         self._host = device.pinned(4 * sum(sizes)).view(np.int32)
         bounds = np.cumsum([0, *sizes])
         parts = [self._host[start:end] for start, end in pairwise(bounds)]

@@ -14,12 +14,9 @@ from pyggml.backend.cuda.products import input_form, multiply
 from pyggml.backend.cuda.weights import cuda_weight
 from pyggml_cuda import attention, device, rope, rows
 from pyggml_cuda.attention import AttentionShape
-from pyggml_cuda.convert import Source, merge_splits
+from pyggml_cuda.convert import Source
 from pyggml_cuda.launch import Launch
 from pyggml_cuda.matmul import MAX_MATRICES
-
-#: Splits that are merged on the way into a product's form.
-_FEW_SPLITS = 8
 
 
 class Lowering:
@@ -152,14 +149,16 @@ class Lowering:
             raise TypeError("a CUDA plan needs queries and keys that are turned by the same angles")
         q, k, v, angles = (self._values.floats(each, n) for each in (queries.x, keys.x, node.values, keys.angles))
         r = keys.rope
-        heads = rope.Heads(node.n_heads, shape.n_kv_heads, shape.key_size, shape.value_size, r.n_pairs, r.halves)
+        rotations = cache.keys.rotation, cache.values.rotation
+        sizes = shape.key_size, shape.value_size
+        heads = rope.Heads(node.n_heads, shape.n_kv_heads, *sizes, r.n_pairs, r.halves, *rotations)
         both, table = (cache.keys.rows(node.layer), cache.values.rows(node.layer)), self._inputs.table
         self._launch(
             (q, k, v, angles),
             (q,),
             lambda at: rope.turn_and_store(heads, at(q), at(k), at(v), at(angles), both, table, n),
         )
-        cut, sizes = self._shape, (shape.key_size, shape.value_size)
+        cut = self._shape
         per_query = 4 * n * node.n_heads * cut.n_splits
         sums, states = Buffer(per_query * shape.value_size), Buffer(per_query * 2)
         tiles = self._inputs.tiles
@@ -175,19 +174,13 @@ class Lowering:
                 (at(q), at(sums), at(states), tiles),
                 both,
                 table,
+                device.shared_limit(),
             ),
         )
         columns = node.output.n_columns
-        merge = (self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE)
-
-        def source(at: Addresses) -> Source:
-            return Source("Splits", columns, at(sums), at(states), *merge)
-
-        if cut.n_splits <= _FEW_SPLITS:
-            self._values.set_pending(node.output, Pending((sums, states), source))
-            return
-        out = self._float_buffer(node.output)
-        self._launch((sums, states), (out,), lambda at: merge_splits(source(at), at(out), n))
+        merge = self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE, cache.values.rotation
+        pending = Pending((sums, states), lambda at: Source("Splits", columns, at(sums), at(states), *merge))
+        self._values.set_pending(node.output, pending)
 
     def _add(self, node: g.Add) -> None:
         n = self._n(node.output)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.cpu.cache import CPUCache
+from pyggml.backend.cuda.backend import query_warps
 from pyggml.backend.cuda.batch_pages import BatchPages, LayerPages
 from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
@@ -87,7 +88,7 @@ class _Slot:
 
     def __init__(self, cache: CPUCache, n_bytes: int, n_pages: int) -> None:
         self.weights = device.empty(n_bytes)
-        self.pages = LayerPages(cache.shape, n_pages)
+        self.pages = LayerPages(cache, n_pages)
         self.free = device.new_event()
 
 
@@ -123,6 +124,7 @@ class LayerStream:
         self._table = host_table(first.table) if isinstance(first, Embed) else None
         n_heads = next(node.n_heads for node in graph.nodes if isinstance(node, Attention))
         self._group = n_heads // cache.shape.n_kv_heads
+        self._query_warps = query_warps(cache.shape)
         n_tiles = n_batch * (self._group + 1)
         self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [first.output])
         self._exchange = Exchange()
@@ -145,7 +147,7 @@ class LayerStream:
     def _run(self, step: Step, first_rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         pages = BatchPages.of(step, self._cache.shape.page_size)
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
-        shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
+        shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group, self._query_warps)
         plans, result = self._plan(n_rows, shape)
         n, columns = n_rows[self._result.rows], self._result.n_columns
         rows = self._room(4 * n * columns).view(np.float32).reshape(n, columns)
