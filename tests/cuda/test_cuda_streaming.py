@@ -111,13 +111,14 @@ def test_batches_of_any_size(
     assert bool(packs) == (format_name == "Q8_0")
 
 
-@pytest.mark.parametrize("n_gpu_layers", [1, 2])
+@pytest.mark.parametrize(("n_gpu_layers", "cache_type"), [(1, "f16"), (2, "f32"), (1, "q8_0")])
 def test_a_model_that_is_loaded(
-    device: DeferredDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_gpu_layers: int
+    device: DeferredDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_gpu_layers: int, cache_type: str
 ) -> None:
     path = tmp_path / "random.gguf"
-    random_model(path, RandomModel(n_layers=3))
-    alone, shared = (pyggml.load(path, n_ctx=256, n_batch=40, n_threads=1, n_gpu_layers=n) for n in (0, n_gpu_layers))
+    random_model(path, RandomModel(n_layers=3, n_embd=256))
+    options: Any = {"n_ctx": 256, "n_batch": 40, "n_threads": 1, "cache_type_k": cache_type, "cache_type_v": cache_type}
+    alone, shared = (pyggml.load(path, n_gpu_layers=n, **options) for n in (0, n_gpu_layers))
     n_streamed = 0
 
     def counted(*arguments: Any) -> Any:
