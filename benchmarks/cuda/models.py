@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 import pyggml
 from pyggml.backend.cpu import CPUBackend
-from pyggml.backend.cuda import CUDABackend
+from pyggml.backend.cuda import CUDABackend, StreamingGPU
 from pyggml.backend.protocol import Backend, Weight, WeightStore
 from pyggml.backend.split import LayerSplit
+from pyggml.backend.streaming import StreamingBackend
 from pyggml.engine import Engine, Part
 from pyggml.models import DecoderConfig, DecoderWeights
 from pyggml.models.qwen2 import QWEN2
@@ -142,7 +143,8 @@ def engine_for(
     s = SHAPES[size]
     n_on_gpu = s.n_layers + 1 if n_gpu_layers is None else n_gpu_layers
     gpu, cpu = CUDABackend(n_batch, n_sequences), CPUBackend(None, n_batch, n_sequences)
-    layers: list[Backend] = [*[cpu] * (s.n_layers + 1 - n_on_gpu), *[gpu] * n_on_gpu]
+    near = StreamingBackend(cpu, StreamingGPU(n_batch, n_sequences)) if 0 < n_on_gpu <= s.n_layers else cpu
+    layers: list[Backend] = [*[near] * (s.n_layers + 1 - n_on_gpu), *[gpu] * n_on_gpu]
     start = perf_counter()
     weights, n_bytes = random_weights(layers, s, mixture)
     seconds = perf_counter() - start

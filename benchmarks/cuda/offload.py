@@ -33,14 +33,16 @@ def check_splits(path: Path) -> Iterator[str]:
     text = cpu.tokenize(HELD_OUT.read_text(encoding="utf-8"))[:448]
     exact, texts = cpu.logits(text).astype(np.float64), [greedy_tokens(cpu, each) for each in BEGINNINGS]
     for n in range(1, cpu.config.n_layers + 2):
-        model = pyggml.load(path, n_ctx=512, n_gpu_layers=n)
+        model = pyggml.load(path, n_ctx=512, n_gpu_layers=n, op_offload=False)
+        streamed = pyggml.load(path, n_ctx=512, n_gpu_layers=n).logits(text).astype(np.float64)
         found = model.logits(text).astype(np.float64)
         equal = sum(greedy_tokens(model, each) == expected for each, expected in zip(BEGINNINGS, texts, strict=True))
         states = [model.hidden_states(text, layer) for layer in range(cpu.config.n_layers + 1 - n)]
         kept = sum(np.array_equal(each, cpu.hidden_states(text, layer)) for layer, each in enumerate(states))
         yield (
             f"-ngl {n}: greedy texts equal {equal} of {len(texts)}, mean KL divergence {divergence(exact, found):.1e},"
-            f" top-1 {agreement(exact, found):.2%}, states of the CPU's layers that are equal {kept} of {len(states)}"
+            f" top-1 {agreement(exact, found):.2%}, states of the CPU's layers that are equal {kept} of {len(states)};"
+            f" streamed: mean KL divergence {divergence(exact, streamed):.1e}, top-1 {agreement(exact, streamed):.2%}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 import numpy as np
 import numpy.typing as npt
-from cupy.cuda import Graph, Stream, driver
+from cupy.cuda import Event, Graph, Stream, driver
 
 from pyggml_cuda import cubins
 from pyggml_cuda.driver import library
@@ -17,7 +17,7 @@ from pyggml_cuda.sources import program
 
 #: The oldest that kernels run on; they compile for 7.5, too, but take more shared memory than it has.
 LEAST_CAPABILITY = (8, 0)
-_TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
+_TO_DEVICE, _TO_HOST, _ON_DEVICE = 1, 2, 3  # cudaMemcpyKind
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
 
 #: What is raised by a GPU that fails.
@@ -160,6 +160,11 @@ def allocate(n_bytes: int) -> "cupy.ndarray":
     return _settled(cupy.zeros(n_bytes, cupy.uint8))
 
 
+def empty(n_bytes: int) -> "cupy.ndarray":
+    """Device memory with anything in it."""
+    return cupy.empty(n_bytes, cupy.uint8)
+
+
 def upload(data: npt.NDArray[np.uint8]) -> "cupy.ndarray":
     """A copy of host memory on the device."""
     return _settled(cupy.asarray(data))
@@ -191,9 +196,24 @@ def copy_to_host(target: npt.NDArray[Any], source: int, stream: Stream) -> None:
     cupy.cuda.runtime.memcpyAsync(target.ctypes.data, source, target.nbytes, _TO_HOST, stream.ptr)
 
 
+def copy_on_device(target: int, source: int, n_bytes: int, stream: Stream) -> None:
+    """Begin to copy within the device's memory."""
+    cupy.cuda.runtime.memcpyAsync(target, source, n_bytes, _ON_DEVICE, stream.ptr)
+
+
 def new_stream() -> Stream:
     """A stream that waits for no other."""
     return Stream(non_blocking=True)
+
+
+def new_event() -> Event:
+    """An event that has not been recorded: nothing waits for it. Threads that wait for one sleep."""
+    return Event(block=True, disable_timing=True)
+
+
+def current() -> int:
+    """The number of the current thread's device."""
+    return int(cupy.cuda.runtime.getDevice())
 
 
 def free_bytes(number: int) -> int:

@@ -94,7 +94,7 @@ class TileFormat:
     wide_form: WideForm | None = None
     """What its products by warpgroups take; None if it has none."""
     packed_on_device: bool = True
-    """Whether `pack.cu` makes tiles of a file's blocks; otherwise `layout.decoded_tiles` does."""
+    """Whether `pack.cu` makes tiles of a file's blocks; otherwise `pack_decoded.cu` does of what the host decodes."""
 
 
 @dataclass(frozen=True)

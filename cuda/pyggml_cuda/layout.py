@@ -1,4 +1,4 @@
-"""Tiles of weights made by NumPy: the twin of src/pack.cu, and what packs the formats that it does not know.
+"""Tiles of weights made by NumPy: the twin of src/pack.cu and of src/pack_decoded.cu.
 
 See src/planes.cuh for the order of levels in a tile.
 """

@@ -29,6 +29,8 @@ class DeviceOptions:
     """Regular expressions, and the device where all tensors lie in whose names one is found; the first one decides."""
     kv_offload: bool = True
     """Whether keys and values lie on their layer's GPU; otherwise in main memory."""
+    op_offload: bool = True
+    """Whether a GPU computes long batches of the CPU's layers, too."""
 
     def __post_init__(self) -> None:
         """Refuse what means nothing. Raises UsageError."""
@@ -52,15 +54,22 @@ class DeviceOptions:
         override_tensor: Iterable[tuple[str, str]],
         *,
         kv_offload: bool,
+        op_offload: bool,
     ) -> "DeviceOptions":
         """The same from any collections. Raises UsageError."""
         names = None if devices is None else tuple(devices)
-        return cls(names, main_gpu, split_mode, tuple(tensor_split), tuple(override_tensor), kv_offload)
+        overrides = tuple(override_tensor)
+        return cls(names, main_gpu, split_mode, tuple(tensor_split), overrides, kv_offload, op_offload)
 
     @property
     def shares(self) -> tuple[float, ...]:
         """Those of the GPUs that share the layers."""
         return self.tensor_split if self.split_mode == LAYER else ()
+
+    @property
+    def streams(self) -> bool:
+        """Whether the CPU's layers are all that they are elsewhere, so that a GPU can take them over."""
+        return self.op_offload and self.kv_offload and not self.override_tensor
 
     @property
     def uses_none(self) -> bool:

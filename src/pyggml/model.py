@@ -262,6 +262,7 @@ def load(
     tensor_split: Iterable[float] = (),
     override_tensor: Iterable[tuple[str, str]] = (),
     kv_offload: bool = True,
+    op_offload: bool = True,
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
     n_sequences: int = _N_SEQUENCES,
@@ -290,6 +291,8 @@ def load(
     override_tensor: pairs of a regular expression and a device, `CPU` or a GPU's name: there lie the weights in whose
         names it is found, the first one deciding, and there is computed what needs them; but for the embeddings' table.
     kv_offload: keep keys and values on their layer's GPU, not in main memory, where attention is computed then.
+    op_offload: batches of 32 tokens and more go through the CPU's layers on a GPU, to which the layers' weights are
+        copied from the file each time, if some layers are on GPUs.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     mmproj: the GGUF file of the vision tower, for a model that sees pictures.
@@ -306,7 +309,9 @@ def load(
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
-    options = DeviceOptions.of(devices, main_gpu, split_mode, tensor_split, override_tensor, kv_offload=kv_offload)
+    options = DeviceOptions.of(
+        devices, main_gpu, split_mode, tensor_split, override_tensor, kv_offload=kv_offload, op_offload=op_offload
+    )
     if on_compile:
         on_kernel_compilation(on_compile)
     file = GGUFFile.open(path)
@@ -326,7 +331,7 @@ def load(
         from pyggml.tower_needs import tower_needs
 
         cache = cache_shape(config, n_cache, cache_formats) if kv_offload else None
-        needed = gpu_needs(file, config, known, cache, n_batch, options.override_tensor)
+        needed = gpu_needs(file, config, known, cache, n_batch, options.override_tensor, streams=options.streams)
         if mmproj is None or not mmproj_offload:
             return needed
         *layers, output = needed.layers

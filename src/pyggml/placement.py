@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.overrides import TensorOverride
-from pyggml.backend.protocol import Backend, Executor, TowerBackend
+from pyggml.backend.protocol import Backend, Executor, StreamingDevice, TowerBackend
 from pyggml.backend.split import LayerSplit
+from pyggml.backend.streaming import StreamingBackend
 from pyggml.errors import ModelError, UsageError
 from pyggml.gpus import CPU, DeviceOptions, choose, usable
 from pyggml.sharing import Needs, Sharing, explain, most, share
@@ -22,7 +23,7 @@ AUTO, ALL = "auto", "all"
 class Placement:
     """A backend for each layer, and one for the output behind them; the threads that compute."""
 
-    layers: tuple[TowerBackend, ...]
+    layers: tuple[Backend, ...]
     n_threads: int
     reason: str
     """What was chosen, and why."""
@@ -34,6 +35,10 @@ class Placement:
     """What keeps the keys and values of all layers, if not each layer's backend its own."""
     overrides: tuple[TensorOverride[Backend], ...] = ()
     """Where tensors lie whatever their layer is."""
+    cpu: TowerBackend | None = None
+    """The CPU, if there are any layers."""
+    gpu: TowerBackend | None = None
+    """The GPU that the output is on, if it is on one."""
 
     @property
     def executor(self) -> Executor:
@@ -79,7 +84,7 @@ def place(
     choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, unfit, needs, options)
     backends = _Backends(lambda: CPUBackend(n_threads, n_batch, n_sequences, formats), n_batch, n_sequences)
     on_gpu = backends.of(choice.sharing) if choice.sharing else ()
-    on_cpu = tuple(backends.cpu for _ in range(n_layers + 1 - len(on_gpu)))
+    on_cpu = backends.before(choice.sharing if options.streams else None, n_layers + 1 - len(on_gpu))
     keeper = None if options.kv_offload or not on_gpu else backends.cpu
     overrides = backends.overriding(options.override_tensor, unfit)
     return Placement(
@@ -90,6 +95,8 @@ def place(
         choice.n_fitting,
         keeper,
         overrides,
+        backends.cpu if on_cpu else None,
+        on_gpu[-1] if on_gpu else None,
     )
 
 
@@ -124,6 +131,15 @@ class _Backends:
         """The GPU of each layer."""
         each = zip(sharing.rooms, sharing.counts, strict=True)
         return tuple(self.gpu(room.number) for room, n in each for _ in range(n))
+
+    def before(self, sharing: Sharing | None, n: int) -> tuple[Backend, ...]:
+        """The CPU for the `n` layers before those of GPUs, the first of which computes its long batches if they share
+        any."""
+        if not n or sharing is None:
+            return (self.cpu,) * n if n else ()
+        streaming_gpu = importlib.import_module("pyggml.backend.cuda").StreamingGPU
+        gpu: StreamingDevice = streaming_gpu(*self._sizes, sharing.rooms[sharing.first].number)
+        return (StreamingBackend(self.cpu, gpu),) * n
 
     def overriding(
         self, overrides: Sequence[tuple[str, str]], unfit: str | None

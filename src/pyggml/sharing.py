@@ -22,9 +22,11 @@ class Needs:
     layers: tuple[int, ...]
     """The weights of each layer with its keys and values, then those of the output."""
     shared: int
-    """Once, wherever there are layers: a batch on its way through them, a matrix on its way to its place."""
+    """Once, wherever there are layers: a batch on its way through them, weights on their way to their places."""
     overriding: Mapping[str, int] = field(default_factory=dict)
     """What tensors take that lie on a GPU whatever it has of layers, with a batch for them, by its name."""
+    streaming: int = 0
+    """On the first GPU, if there are layers on the CPU: these on their way through it, with a long batch."""
 
     def room(self, number: int, n_free: int) -> "Room":
         """What this leaves of a GPU's free memory."""
@@ -68,7 +70,15 @@ class Sharing:
     def needed(self) -> tuple[int, ...]:
         """What each GPU needs."""
         behind = self.n - np.cumsum(self.counts)
-        return tuple(self.needs.of(n, int(k)) for n, k in zip(self.counts, behind, strict=True))
+        alone = [self.needs.of(n, int(k)) for n, k in zip(self.counts, behind, strict=True)]
+        if 0 < self.n < len(self.needs.layers):
+            alone[self.first] += self.needs.streaming
+        return tuple(alone)
+
+    @property
+    def first(self) -> int:
+        """The index of the first GPU that has layers."""
+        return next(index for index, n in enumerate(self.counts) if n)
 
     @property
     def fits(self) -> bool:

@@ -25,5 +25,4 @@ def tower_needs(path: str | os.PathLike[str], formats: Mapping[int, Format], max
         graph = tower_graph(config, load_tower(file, config, gpu, formats))
     limits = config.limits(0, max_tokens)
     n_merged = min(limits.max_pixels // limits.factor**2, n_ctx - 1)
-    # No picture is on its way while a matrix passes through.
-    return gpu.n_bytes + max(picture_bytes(graph, n_merged), gpu.n_passing_bytes)
+    return gpu.n_bytes + picture_bytes(graph, n_merged)

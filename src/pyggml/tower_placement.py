@@ -29,8 +29,6 @@ def tower_backend(
     placement: Placement, n_threads: int | None, formats: Mapping[int, Format], *, offload: bool
 ) -> TowerBackend:
     """What computes the tower: the GPU if layers are there, unless it is not to."""
-    if placement.n_on_gpu and offload:
-        return placement.layers[-1]
-    if placement.n_on_gpu < len(placement.layers):
-        return placement.layers[0]
-    return CPUBackend(n_threads, 1, 1, formats)
+    if placement.gpu and offload:
+        return placement.gpu
+    return placement.cpu or CPUBackend(n_threads, 1, 1, formats)

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pyggml_cuda import cache_store, device, trial
+from pyggml_cuda import cache_store, device, lanes, pieces, trial
 from pyggml_cuda.launch import Launch
 from pyggml_reference.ptx.memory import GLOBAL_BASE
 from tests.cuda.emulation import Emulator
 
 Action = Callable[[Any], None]
+#: Bytes of weights on their way, of which there is little room.
+_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class Stream:
     """Everything is over at once."""
 
     ptr = 0
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+    def wait_event(self, event: Any) -> None:
+        """Nothing to wait for."""
+
+
+class Event:
+    """What it is recorded behind is over."""
+
+    def record(self, stream: Any) -> None:
+        """Nothing to keep."""
 
     def synchronize(self) -> None:
         """Nothing to wait for."""
@@ -127,21 +142,27 @@ class EmulatedDevice:
             "captured": lambda actions, stream: Graph(list(actions)),
             "multiplying": self._multiplying,
             "allocate": lambda n: self.cupy.zeros(n, np.uint8),
+            "empty": lambda n: self.cupy.empty(n, np.uint8),
             "upload": self.cupy.asarray,
             "pinned": lambda n: np.zeros(n, np.uint8),
             "copy_to_device": self._copy_to_device,
             "copy_to_host": self._copy_to_host,
+            "copy_on_device": self._copy_on_device,
             "new_stream": Stream,
+            "new_event": Event,
+            "on": lambda number: nullcontext(),
+            "current": lambda: 0,
             "settle": lambda: None,
             "run_now": self._run_now,
             "compute_capability": lambda: self.capability,
             "shared_limit": lambda: 227 * 1024 if self.capability >= (8, 0) else 64 * 1024,
-            "on": lambda number: nullcontext(),
             "usable": lambda: [0, 1],
             "free_bytes": lambda number: 100 << 30,
             "unavailable": lambda: None,
         }.items():
             monkeypatch.setattr(device, name, function)
+        for module in (lanes, pieces):
+            monkeypatch.setattr(module, "PIECE_BYTES", _PIECE_BYTES)
         monkeypatch.setattr(cache_store, "cupy", self.cupy)
         monkeypatch.setattr(cache_store, "settle", lambda: None)
         trial.wide_products_agree.cache_clear()
@@ -166,6 +187,10 @@ class EmulatedDevice:
     def _copy_to_host(self, target: npt.NDArray[Any], source: int, stream: Any) -> None:
         data = self.emulator.memory.bytes_at(source, target.nbytes)
         target.view(np.uint8).reshape(-1)[:] = data
+
+    def _copy_on_device(self, target: int, source: int, n_bytes: int, stream: Any) -> None:
+        memory = self.emulator.memory
+        memory.bytes_at(target, n_bytes)[:] = memory.bytes_at(source, n_bytes)
 
     def _multiplying(
         self, weights: int, x: int, out: int, number_bytes: int, is_bfloat: bool, n_rows: int, n_columns: int, n: int

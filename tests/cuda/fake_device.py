@@ -1,5 +1,6 @@
 """Devices that only keep books: memory with addresses, launches recorded instead of run, each on the current one."""
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,17 @@ class Memory:
 class Stream:
     number: int = 0
     ptr = 0
+
+    def synchronize(self) -> None:
+        pass
+
+    def wait_event(self, event: Any) -> None:
+        pass
+
+
+class Event:
+    def record(self, stream: Any) -> None:
+        pass
 
     def synchronize(self) -> None:
         pass
@@ -105,8 +117,13 @@ class FakeDevice:
         self.n_captured += 1
         return Graph(actions)
 
-    def _copy(self, target: object, source: object, stream: Stream) -> None:
+    def _copy_to_device(self, target: int, source: npt.NDArray[Any], stream: Stream) -> None:
         assert stream.number == self.current[-1]
+        ctypes.memmove(target, source.ctypes.data, source.nbytes)
+
+    def _copy_to_host(self, target: npt.NDArray[Any], source: int, stream: Stream) -> None:
+        assert stream.number == self.current[-1]
+        ctypes.memmove(target.ctypes.data, source, target.nbytes)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the place of the real ones."""
@@ -117,9 +134,12 @@ class FakeDevice:
             "allocate": lambda n: self._memory(_zeros(n)),
             "upload": self._memory,
             "pinned": _zeros,
-            "copy_to_device": self._copy,
-            "copy_to_host": self._copy,
+            "empty": lambda n: Memory(_zeros(n), self.current[-1]),
+            "copy_to_device": self._copy_to_device,
+            "copy_to_host": self._copy_to_host,
             "new_stream": lambda: Stream(self.current[-1]),
+            "new_event": Event,
+            "current": lambda: self.current[-1],
             "run_now": self._run_now,
             "compute_capability": lambda: self.capability,
             "settle": lambda: None,

@@ -118,9 +118,12 @@ def test_memory_that_is_full_names_the_gpu(device: FakeDevice, monkeypatch: pyte
     def refuse(n_bytes: int) -> None:
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
-    monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
+    matrix = np.zeros(16 * 8 * 34, np.uint8), format_named("Q8_0").type_id, 16, 256
+    gpu = backend(1)
+    gpu.matrix(*matrix)
+    monkeypatch.setattr("pyggml_cuda.device.empty", refuse)
     with pytest.raises(DeviceMemoryError, match=r"CUDA1's memory is full: no room for a matrix of 16 x 256 in Q8_0"):
-        backend(1).matrix(np.zeros(16 * 8 * 34, np.uint8), format_named("Q8_0").type_id, 16, 256)
+        gpu.matrix(*matrix)
 
 
 def test_gpus_that_are_too_old_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,9 +190,11 @@ def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkey
     def refuse(n_bytes: int) -> None:
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
-    monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
+    backend, data = CUDABackend(1, 1), np.zeros(16 * 8 * 34, np.uint8)
+    backend.matrix(data, 8, 16, 256)
+    monkeypatch.setattr("pyggml_cuda.device.empty", refuse)
     with pytest.raises(DeviceMemoryError, match=r"memory is full: no room for a matrix of 16 x 256 in Q8_0 \(out of"):
-        CUDABackend(1, 1).matrix(np.zeros(16 * 8 * 34, np.uint8), 8, 16, 256)
+        backend.matrix(data, 8, 16, 256)
 
 
 def test_a_gpu_that_fails(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:

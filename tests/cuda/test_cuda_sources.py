@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyggml_cuda import attention, cache, convert, matmul, pack, patch_attention, rope, sections
+from pyggml_cuda import attention, cache, convert, matmul, pack, pack_decoded, patch_attention, rope, sections
 from pyggml_cuda.sources import DIRECTORY, program
 from tests.cuda.nvrtc import CompileError, compile_program
 
@@ -39,6 +39,7 @@ KERNELS = {
     "pack.cu": [f"pack<{each}>" for each in FORMATS if not each.startswith("Decoded")],
     "patch_attention.cu": ["attend_patches<80, 2>", "attend_patches<80, 1>", "attend_patches<128, 1>"],
     "patch_heads.cu": ["place_heads"],
+    "pack_decoded.cu": ["pack_decoded<32, false>", "pack_decoded<16, true>"],
     "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>", "turn_and_store<CacheQ8_0, CacheFloat>"],
     "rows.cu": ["select_rows", "add"],
     "sections.cu": ["section_angles"],
@@ -57,6 +58,7 @@ STRUCTURES = {
     "pack.cu": {"PackArguments": pack.ARGUMENTS},
     "patch_attention.cu": {"PatchAttentionArguments": patch_attention.ARGUMENTS},
     "patch_heads.cu": {"PatchHeadsArguments": patch_attention.HEADS_ARGUMENTS},
+    "pack_decoded.cu": {"DecodedArguments": pack_decoded.ARGUMENTS},
     "rope.cu": {"AnglesArguments": rope.ANGLES_ARGUMENTS, "TurnAndStoreArguments": rope.STORE_ARGUMENTS},
     "sections.cu": {"SectionArguments": sections.ARGUMENTS},
 }

@@ -49,7 +49,7 @@ def test_several_models(tmp_path: Path) -> None:
 
 
 def test_progress_and_warnings() -> None:
-    result = bench(*TINY, "-d", "4", "--progress", "-ngl", "9", "-fa", "on", "--poll", "0", "-nopo", "1", "-o", "none")
+    result = bench(*TINY, "-d", "4", "--progress", "-ngl", "9", "-fa", "on", "--poll", "0", "-o", "none")
     assert result.stdout == ""
     steps = ["starting", "depth run", "warmup prompt run", "prompt run 1/2", "prompt run 2/2"]
     assert [line for line in result.stderr.splitlines() if "benchmark 1/2" in line] == [
@@ -60,7 +60,6 @@ def test_progress_and_warnings() -> None:
         "all layers run on the CPU, none on a GPU: ",
         "--flash-attn has no effect: there is one kind of attention",
         "--poll has no effect: idle threads sleep",
-        "--no-op-offload has no effect: operations are computed where their weights are",
     ):
         assert f"warning: {text}" in result.stderr
 

@@ -14,13 +14,14 @@ from pyggml.backend.cpu.cache import CPUCache
 from pyggml.backend.graph import Graph
 from pyggml.backend.protocol import CacheShape, PictureStep, TowerHeads
 from pyggml.backend.split import LayerSplit
-from pyggml.engine import cache_shape
+from pyggml.engine import Part, cache_shape
 from pyggml.engine.needs import gpu_needs
 from pyggml.errors import DeviceMemoryError, UsageError
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of
 from pyggml.sharing import MARGIN
 from pyggml.tower_needs import tower_needs
+from pyggml_cuda.pieces import PASSING_BYTES
 from pyggml_kernels.formats import FORMATS
 from pyggml_reference.random_model import RandomModel, random_model
 from pyggml_reference.random_tower import RandomTower, random_tower
@@ -30,6 +31,34 @@ from tests.unit.fake_gpu import install_gpu
 
 STORY = "Ravi was a curious boy who lived near the lighthouse."
 N_CTX = 256
+
+
+class FakeStreams(CPUBackend):
+    """Computes with weights of its own; `n_runs` batches so far."""
+
+    n_runs = 0
+    has_room = True
+    most_pages = 1000
+
+    def __init__(self, n_batch: int, n_sequences: int, number: int) -> None:
+        super().__init__(1, n_batch, n_sequences)
+
+    def streams(self, graph: Graph) -> bool:
+        return True
+
+    def compile(self, graph: Graph, cache: Any) -> Any:
+        if not self.has_room:
+            raise DeviceMemoryError("CUDA0's memory is full")
+        executable, run = super().compile(graph, cache), super().compile(graph, cache).run
+
+        def counted(*arguments: Any) -> Any:
+            FakeStreams.n_runs += 1
+            return run(*arguments)
+
+        stream: Any = executable
+        stream.run = counted
+        stream.takes = lambda step: step.page_table.shape[1] <= self.most_pages
+        return stream
 
 
 class FakeGPU(CPUBackend):
@@ -54,7 +83,8 @@ class FakeGPU(CPUBackend):
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return install_gpu(monkeypatch, FakeGPU)
+    monkeypatch.setattr(FakeStreams, "n_runs", 0)
+    return install_gpu(monkeypatch, FakeGPU, streams=FakeStreams)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +115,45 @@ def test_two_gpus(monkeypatch: pytest.MonkeyPatch, n_gpu_layers: int | str, opti
     np.testing.assert_array_equal(model.logits(tokens), load(0).logits(tokens))
 
 
+@pytest.mark.parametrize("n_gpu_layers", [1, 5])
+def test_long_batches_of_the_cpus_layers_are_streamed(gpu: Any, n_gpu_layers: int) -> None:
+    model, alone = load(n_gpu_layers), load(0)
+    tokens = alone.tokenize(STORY * 8)[:120]
+    batches = [tokens[:31], tokens[31:63], tokens[63:64], tokens[64:]]
+    results = []
+    for each in (model, alone):
+        sequence, start, rows = each.engine.new_sequence(), 0, []
+        for batch in batches:
+            rows.append(each.engine.step([Part(sequence, start, batch, [0, len(batch) - 1])]).copy())
+            start += len(batch)
+        kept = each.engine.cache.read(sequence.pages, len(tokens))
+        results.append((np.concatenate(rows).tobytes(), kept))
+        sequence.truncate(0)
+    assert results[0] == results[1]
+    assert FakeStreams.n_runs == 2
+
+
+def test_what_is_not_streamed(gpu: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = load(0).tokenize(STORY * 8)[:64]
+    for options in ({"n_gpu_layers": 9}, {"n_gpu_layers": 3, "op_offload": False}):
+        load(**options).logits(tokens)
+    model = load(3)
+    # Inputs are summed up on the CPU.
+    observer = model.engine.observer(model.engine.matrix_names)
+    model.engine.step([Part(model.engine.new_sequence(), 0, tokens, [0])], observer=observer)
+    monkeypatch.setattr(FakeStreams, "most_pages", 0)
+    load(3).logits(tokens)
+    monkeypatch.setattr(FakeStreams, "has_room", False)
+    model = load(3)
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            np.testing.assert_array_equal(model.logits(tokens), load(0).logits(tokens))
+    assert [each.getMessage() for each in caplog.records] == [
+        "the GPU computes no more long prompts of the CPU's layers: CUDA0's memory is full"
+    ]
+    assert not FakeStreams.n_runs
+
+
 def test_what_layers_need(config: DecoderConfig) -> None:
     file = GGUFFile.open(pyggml.demo_model())
     shape = cache_shape(config, 1024, ("f16", "bf16"))
@@ -96,7 +165,12 @@ def test_what_layers_need(config: DecoderConfig) -> None:
     # Tiles are padded to 16 rows and 256 columns.
     assert layer + kept <= needs.layers[0] <= 1.1 * layer + kept
     assert sizes["token_embd.weight"] <= needs.layers[-1] <= 1.1 * sizes["token_embd.weight"]
-    assert needs.shared >= 64 * 4 * (config.n_vocab + config.n_embd) + max(sizes.values())
+    assert needs.streaming == 0
+    needs = gpu_needs(file, config, FORMATS, shape, 64, streams=True)
+    # Two layers, as many bytes of their keys and values, but no more than there are.
+    batch = 64 * 4 * config.n_embd
+    assert 2 * layer + batch <= needs.streaming <= 2 * (1.1 * layer + min(1.1 * layer, kept)) + 40 * batch
+    assert needs.shared >= 64 * 4 * (config.n_vocab + config.n_embd) + PASSING_BYTES
 
 
 def test_auto_takes_what_fits(gpu: Any, config: DecoderConfig) -> None:
@@ -105,7 +179,7 @@ def test_auto_takes_what_fits(gpu: Any, config: DecoderConfig) -> None:
     )
     for n in (1, 4):
         gpu.free_bytes = lambda number, n=n: needs.of(n) + MARGIN
-        model = load("auto")
+        model = load("auto", op_offload=False)
         assert (model.placement.n_on_gpu, model.placement.n_fitting) == (n, n)
         assert isinstance(model.placement.executor, LayerSplit)
 
@@ -121,7 +195,7 @@ def test_memory_that_is_full_says_what_would_fit(
     with pytest.raises(
         DeviceMemoryError, match=r"no room for the key/value cache; use -ngl 3, a smaller context \(-c\)"
     ):
-        load("all")
+        load("all", op_offload=False)
     assert load(3).placement.n_on_gpu == 3
 
 
@@ -224,5 +298,9 @@ def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:
     two = json.loads(invoke(*arguments, "-ngl", "3", "-ot", ",ffn=CPU", "-nkvo", "1", "-sm", "none").stdout)
     assert [each["tensor_buft_overrides"] for each in two] == ["none", "ffn=CPU"]
     assert all(each["no_kv_offload"] and each["split_mode"] == "none" for each in two)
+    n_before = FakeStreams.n_runs
+    both = json.loads(invoke("bench", "-p", "32", *arguments[3:], "-ngl", "3", "-nopo", "0,1").stdout)
+    assert [each["no_op_offload"] for each in both] == [0, 1]
+    assert FakeStreams.n_runs == n_before + 1
     (fitting,) = json.loads(invoke(*arguments).stdout)
     assert (fitting["backends"], fitting["n_gpu_layers"]) == ("CUDA", -1)

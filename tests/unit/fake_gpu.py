@@ -8,14 +8,36 @@ from typing import Any
 import pytest
 
 
-def install_gpu(monkeypatch: pytest.MonkeyPatch, backend: Callable[[int, int, int], Any], n_gpus: int = 1) -> Any:
-    """Have `backend` made for each GPU, with 100 GiB of memory free; gives what stands for `pyggml_cuda.device`."""
+class NoStreams:
+    """A GPU that fetches no weights."""
+
+    def __init__(self, n_batch: int, n_sequences: int, number: int) -> None:
+        self.number = number
+
+    def matrix(self, *_: Any) -> None:
+        """Nothing is kept."""
+
+    table = vector = matrix
+
+    def streams(self, graph: Any) -> bool:
+        return False
+
+
+def install_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    backend: Callable[[int, int, int], Any],
+    n_gpus: int = 1,
+    streams: Callable[[int, int, int], Any] = NoStreams,
+) -> Any:
+    """Have `backend` made for each GPU, with 100 GiB of memory free, and `streams` for one of them; gives what stands
+    for `pyggml_cuda.device`."""
     device: Any = ModuleType("pyggml_cuda.device")
     device.unavailable = lambda: None
     device.usable = lambda: list(range(n_gpus))
     device.free_bytes = lambda number: 100 << 30
     cuda: Any = ModuleType("pyggml.backend.cuda")
     cuda.CUDABackend = backend
+    cuda.StreamingGPU = streams
     monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: True)
     monkeypatch.setitem(sys.modules, "pyggml_cuda.device", device)
     monkeypatch.setitem(sys.modules, "pyggml.backend.cuda", cuda)

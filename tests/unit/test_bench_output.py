@@ -134,6 +134,7 @@ def test_usual_values_have_no_column() -> None:
         ({"tensor_split": ((3, 1),)}, "ts"),
         ({"tensor_buft_overrides": ((), (("a", "CPU"),))}, "ot"),
         ({"no_kv_offload": (1,)}, "nkvo"),
+        ({"no_op_offload": (0, 1)}, "nopo"),
     ],
 )
 def test_other_values_have_a_column(values: dict[str, tuple[Any, ...]], title: str) -> None:

@@ -38,6 +38,7 @@ LLAMA_CPP_NAMES = shlex.split("""
     --interactive -if --interactive-first -mli --multiline-input -cnv --conversation -no-cnv --no-conversation
     --chat-template --chat-template-file -co --color --display-prompt --no-display-prompt --keep --context-shift
     --no-context-shift -ctk --cache-type-k -ctv --cache-type-v --prompt-cache --prompt-cache-all --prompt-cache-ro
+    --op-offload --no-op-offload
     -dev --device -sm --split-mode -mg --main-gpu -ts --tensor-split -ot --override-tensor -kvo
     --kv-offload -nkvo --no-kv-offload
     -ngl --gpu-layers --n-gpu-layers -mu --model-url -hf -hfr --hf-repo -hff --hf-file -hft --hf-token --offline
@@ -256,6 +257,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "split_mode": "layer",
         "main_gpu": 0,
         "tensor_split": (),
+        "op_offload": True,
         "override_tensor": [],
         "kv_offload": True,
         "n_sequences": 1,
@@ -279,6 +281,9 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         model = FakeModel("x")
         run_fake(monkeypatch, model, option)
         assert model.load_arguments["kv_offload"] is False
+    model = FakeModel("x")
+    run_fake(monkeypatch, model, "--no-op-offload")
+    assert model.load_arguments["op_offload"] is False
     model = FakeModel("x")
     run_fake(monkeypatch, model, "-t", "0")
     assert model.load_arguments["n_threads"] is None

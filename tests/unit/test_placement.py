@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.split import LayerSplit
+from pyggml.backend.streaming import StreamingBackend
 from pyggml.errors import UsageError
 from pyggml.gpus import DeviceOptions
 from pyggml.placement import place
 from pyggml.sharing import MARGIN, Needs, Room, Sharing, explain, most, share
 from pyggml_cuda import driver
 from pyggml_kernels.formats import FORMATS, Format
-from tests.unit.fake_gpu import install_gpu
+from tests.unit.fake_gpu import NoStreams, install_gpu
 
 N_LAYERS = 4
 GIB = 1 << 30
@@ -78,7 +79,7 @@ def test_no_layers_stay_on_the_cpu_without_a_word(gpu: Any) -> None:
 def test_the_last_layers_go_to_the_gpu_the_output_first_of_all(gpu: Any, n: int) -> None:
     placement = placed(n)
     assert isinstance(placement.executor, LayerSplit)
-    assert [type(each) for each in placement.layers] == [CPUBackend] * (N_LAYERS + 1 - n) + [FakeBackend] * n
+    assert [type(each) for each in placement.layers] == [StreamingBackend] * (N_LAYERS + 1 - n) + [FakeBackend] * n
     assert len(set(map(id, placement.layers))) == 2
     assert (placement.n_threads, placement.n_on_gpu) == (2, n)
     assert placement.reason == f"the last {n} of 5 layers on the GPU, as asked for"
@@ -120,10 +121,11 @@ def test_what_fits_and_why(n_free: int, n: int, reason: str) -> None:
 @given(
     sizes=st.lists(st.integers(0, 3 * GIB), min_size=1, max_size=30),
     shared=st.integers(0, GIB),
+    streaming=st.integers(0, 3 * GIB),
     free=st.lists(st.integers(0, 60 * GIB), min_size=1, max_size=4),
 )
-def test_as_many_fit_as_fit(sizes: list[int], shared: int, free: list[int]) -> None:
-    needs, rooms = Needs(tuple(sizes), shared), [Room(number, n) for number, n in enumerate(free)]
+def test_as_many_fit_as_fit(sizes: list[int], shared: int, streaming: int, free: list[int]) -> None:
+    needs, rooms = Needs(tuple(sizes), shared, streaming=streaming), [Room(number, n) for number, n in enumerate(free)]
     sharing = most(needs, rooms)
     for needed, n, n_free in zip(sharing.needed, sharing.counts, free, strict=True):
         assert not n or needed <= n_free - MARGIN
@@ -173,6 +175,35 @@ def test_given_shares(n: int, shares: tuple[float, ...], counts: tuple[int, ...]
 def test_shares_of_nothing_are_none() -> None:
     rooms = [Room(0, 5 * GIB), Room(1, 9 * GIB)]
     assert share(NEEDS, 5, rooms, (0, 0)).counts == share(NEEDS, 5, rooms).counts == (1, 4)
+
+
+def test_layers_of_the_cpu_pass_through_the_first_gpu() -> None:
+    needs, rooms = Needs((GIB,) * 5, GIB, streaming=3 * GIB), [Room(0, 99 * GIB), Room(1, 99 * GIB)]
+    assert share(needs, 4, rooms, (1, 1)).needed == (6 * GIB, 3 * GIB)
+    assert share(needs, 4, rooms, (0, 1)).needed == (0, 8 * GIB)
+    assert share(needs, 5, rooms, (1, 1)).needed == (4 * GIB, 3 * GIB)
+    assert share(needs, 0, rooms).needed == (0, 0)
+    # Without layers on the CPU there is room for one more.
+    assert [most(needs, [Room(0, MARGIN + n * GIB)]).n for n in (4, 5, 6, 7)] == [0, 1, 5, 5]
+
+
+def test_which_gpu_computes_long_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    streaming: list[int] = []
+
+    def streams(n_batch: int, n_sequences: int, number: int) -> NoStreams:
+        assert (n_batch, n_sequences) == (3, 1)
+        streaming.append(number)
+        return NoStreams(n_batch, n_sequences, number)
+
+    install_gpu(monkeypatch, FakeBackend, 3, streams)
+    placed(3)
+    placed(3, tensor_split=(0, 1, 1))
+    assert streaming == [0, 1]
+    # Nothing is streamed where nothing is on GPUs, or all, or if it is not wanted.
+    for n in (0, 5):
+        placed(n)
+    assert isinstance(placed(3, op_offload=False).layers[0], CPUBackend)
+    assert streaming == [0, 1]
 
 
 def test_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

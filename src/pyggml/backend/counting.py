@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.arena import lay_out
-from pyggml.backend.gpu_limits import cache_bytes, check_cache, check_matrix, matrix_bytes
+from pyggml.backend.gpu_limits import cache_bytes, check_cache, check_matrix, is_streamed, matrix_bytes
 from pyggml.backend.graph import Graph, Linear, Node
 from pyggml.backend.protocol import CacheShape
 from pyggml.backend.tower_graph import PatchAttention
@@ -47,15 +47,15 @@ class CountingGPU:
 
     def __init__(self, formats: Mapping[int, Format]) -> None:
         self.n_bytes = 0
-        self.n_passing_bytes = 0
-        """Bytes of the largest matrix as the file has it: it passes through the GPU's memory."""
+        self.is_streamed = True
+        """Whether all matrices can be fetched when they are used."""
         self._formats = formats
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:
         """See `Backend.matrix`."""
         check_matrix(self._formats[type_id], n_columns)
         self.n_bytes += matrix_bytes(self._formats[type_id], n_rows, n_columns)
-        self.n_passing_bytes = max(self.n_passing_bytes, data.nbytes)
+        self.is_streamed = self.is_streamed and is_streamed(self._formats[type_id])
         return CountedWeight(n_rows, n_columns)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:

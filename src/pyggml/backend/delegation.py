@@ -33,6 +33,7 @@ def delegate(
                 last = Elsewhere(last.output, tuple(operands), compile_for(backend, part))
             values[last.output.index] = Value(len(result.nodes), last.output.rows, last.output.row_bytes)
             result.nodes.append(renumbered(last, values))
+    result.layer_starts = [values[start].index for start in graph.layer_starts if start in values]
     return result
 
 

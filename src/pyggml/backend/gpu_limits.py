@@ -1,5 +1,7 @@
 """What a GPU takes, and what it comes to there: known without one."""
 
+from dataclasses import replace
+
 from pyggml.backend.protocol import CacheShape
 from pyggml.errors import ModelError, UsageError
 from pyggml_cuda.cache import CACHE_FORMATS
@@ -12,6 +14,8 @@ from pyggml_kernels.formats import Format
 _SIZE_MULTIPLE, _LARGEST_SIZE = 16, 256
 #: What the second dimension of a launch may be.
 _MOST_ROWS = 65535
+#: Streamed layers that have room: one is fetched while another is computed.
+N_SLOTS = 2
 #: Kernels load this many bytes of a row at once.
 _LOAD_BYTES = 16
 
@@ -32,6 +36,24 @@ def matrix_bytes(form: Format, n_rows: int, n_columns: int) -> int:
     if isinstance(placed, RowFormat):
         return n_rows * n_columns * placed.number_bytes
     return packed_bytes(placed, n_rows, n_columns)
+
+
+def is_streamed(form: Format) -> bool:
+    """Whether a matrix can be fetched each time that it is used: the GPU has to pack it by itself."""
+    placed = device_format(form)
+    return isinstance(placed, RowFormat) or placed.packed_on_device
+
+
+def streaming_bytes(shape: CacheShape, n_layer_bytes: int) -> int:
+    """The bytes that streamed layers take, the largest of which has weights of `n_layer_bytes`; without the batch."""
+    pages = replace(shape, n_layers=1, n_pages=streamed_pages(shape, n_layer_bytes))
+    return N_SLOTS * (n_layer_bytes + cache_bytes(pages))
+
+
+def streamed_pages(shape: CacheShape, n_layer_bytes: int) -> int:
+    """The pages that there is room for beside a streamed layer: as many as are fetched in the time of its weights."""
+    n_page_bytes = cache_bytes(replace(shape, n_layers=1, n_pages=1))
+    return min(shape.n_pages, max(1, n_layer_bytes // n_page_bytes))
 
 
 def check_cache(shape: CacheShape) -> None:

@@ -135,6 +135,23 @@ class Backend(WeightStore, Executor, Protocol):
     """A device."""
 
 
+class StreamedExecutable(Executable, Protocol):
+    """A graph that a device computes with weights, keys and values in main memory."""
+
+    def takes(self, step: Step) -> bool:
+        """Whether there is room for a step's keys and values."""
+
+
+class StreamingDevice(WeightStore, Protocol):
+    """A device that fetches weights when it needs them: matrices stay where they were given, and are not forgotten."""
+
+    def streams(self, graph: Graph) -> bool:
+        """Whether matrices of all the graph's formats can be fetched faster than the CPU multiplies with them."""
+
+    def compile(self, graph: Graph, cache: Cache) -> StreamedExecutable:
+        """Make a graph ready to run, keys and values in the CPU's cache."""
+
+
 @dataclass(frozen=True)
 class TowerHeads:
     """The heads of a tower's attention, and the cache format that keys and values are rounded through."""

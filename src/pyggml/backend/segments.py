@@ -14,7 +14,13 @@ def cut(graph: Graph, first_layers: Sequence[int]) -> list[Graph]:
     if more than the last value of a part is needed behind it; the angles of rotary embedding are computed again.
     """
     parts = _parts(graph, first_layers)
-    return [_part(parts, number, first_layers[number]) for number in range(len(parts))]
+    result = [_part(parts, number, first_layers[number]) for number in range(len(parts))]
+    for part, nodes in zip(result, parts, strict=True):
+        # What a part receives, and angles, come before its own operations.
+        n_before = len(part.nodes) - len(nodes)
+        starts = (position for position, node in enumerate(nodes) if node.output.index in graph.layer_starts)
+        part.layer_starts = [n_before + position for position in starts]
+    return result
 
 
 def _parts(graph: Graph, first_layers: Sequence[int]) -> list[list[Node]]:

@@ -30,6 +30,7 @@ class BenchSetup:
     tensor_split: tuple[float, ...] = ()
     tensor_buft_overrides: tuple[tuple[str, str], ...] = ()
     no_kv_offload: int = 0
+    no_op_offload: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,13 @@ class BenchGrid:
     tensor_split: tuple[tuple[float, ...], ...] = ((),)
     tensor_buft_overrides: tuple[tuple[tuple[str, str], ...], ...] = ((),)
     no_kv_offload: tuple[int, ...] = (0,)
+    no_op_offload: tuple[int, ...] = (0,)
 
     def setups(self) -> Iterator[BenchSetup]:
         """All ways of loading, in llama-bench's order."""
         names = (
             *("n_gpu_layers", "split_mode", "main_gpu", "devices", "tensor_split", "tensor_buft_overrides"),
-            *("n_batch", "n_ubatch", "type_k", "type_v", "no_kv_offload", "flash_attn", "n_threads"),
+            *("no_op_offload", "n_batch", "n_ubatch", "type_k", "type_v", "no_kv_offload", "flash_attn", "n_threads"),
         )
         for model, *values in product(self.models, *(getattr(self, name) for name in names)):
             yield BenchSetup(model, **dict(zip(names, values, strict=True)))

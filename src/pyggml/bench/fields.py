@@ -70,7 +70,6 @@ _WITHOUT_MEANING: Mapping[str, str | int] = MappingProxyType(
         "load_mode": "auto",
         "lazy_mode": "auto",
         "embeddings": 0,
-        "no_op_offload": 0,
         "no_host": 0,
         "repack": 1,
         "fit_target": 0,

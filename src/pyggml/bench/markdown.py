@@ -13,6 +13,7 @@ _TITLES = {
     "devices": "dev",
     "tensor_split": "ts",
     "tensor_buft_overrides": "ot",
+    "no_op_offload": "nopo",
 }
 # Negative ones stand for columns that begin at the left.
 _WIDTHS = {
@@ -33,12 +34,13 @@ _WIDTHS = {
     "devices": -12,
     "tensor_split": -12,
     "tensor_buft_overrides": -21,
+    "no_op_offload": 4,
     "test": 15,
     "t/s": 20,
 }
 _OPTIONAL = (
     *("n_gpu_layers", "n_batch", "n_ubatch", "type_k", "type_v", "main_gpu", "split_mode", "no_kv_offload"),
-    *("flash_attn", "devices", "tensor_split", "tensor_buft_overrides"),
+    *("flash_attn", "devices", "tensor_split", "tensor_buft_overrides", "no_op_offload"),
 )
 
 

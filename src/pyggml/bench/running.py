@@ -64,6 +64,7 @@ def _run_group(
         tensor_split=setup.tensor_split,
         override_tensor=setup.tensor_buft_overrides,
         kv_offload=not setup.no_kv_offload,
+        op_offload=not setup.no_op_offload,
         cache_type_k=setup.type_k,
         cache_type_v=setup.type_v,
         on_compile=on_compile,

@@ -50,6 +50,7 @@ class BenchArguments:
     tensor_split: tuple[tuple[tuple[float, ...], ...], ...]
     tensor_buft_overrides: tuple[tuple[tuple[tuple[str, str], ...], ...], ...]
     no_kv_offload: tuple[tuple[int, ...], ...]
+    no_op_offload: tuple[tuple[int, ...], ...]
     flash_attn: tuple[tuple[int, ...], ...]
     repetitions: int
     delay: int
@@ -186,6 +187,13 @@ _OPTIONS = (
         kind=switches,
         default="0",
         help_text="Whether keys and values stay in main memory.",
+    ),
+    _list(
+        *("no_op_offload", "-nopo", "--no-op-offload"),
+        metavar="0|1",
+        kind=switches,
+        default="0",
+        help_text="Whether long prompts of the CPU's layers stay there.",
     ),
     _list(
         *("flash_attn", "-fa", "--flash-attn"),

@@ -14,7 +14,6 @@ _NAMES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "cpu_strict": (("--cpu-strict",), _PLACEMENT),
     "poll": (("--poll",), "idle threads sleep"),
     "n_cpu_moe": (("-ncmoe", "--n-cpu-moe"), "mixtures of experts are not supported"),
-    "no_op_offload": (("-nopo", "--no-op-offload"), "operations are computed where their weights are"),
     "no_host": (("--no-host",), "weights in main memory are where the file is mapped, or in tiles"),
     "load_mode": (("-lm", "--load-mode"), _READING),
     "lazy_mode": (("-lzm", "--lazy-mode"), _READING),

@@ -65,6 +65,7 @@ def load_model(
             tensor_split=options.tensor_split or (),
             override_tensor=[pair for pairs in options.override_tensor for pair in pairs],
             kv_offload=options.kv_offload,
+            op_offload=options.op_offload,
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,
             formats=[form for file in options.format_file for form in read_formats(file)],

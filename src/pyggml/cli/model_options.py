@@ -50,6 +50,7 @@ class LoadOptions:
     tensor_split: tuple[float, ...] | None = None
     override_tensor: tuple[tuple[tuple[str, str], ...], ...] = ()
     kv_offload: bool = True
+    op_offload: bool = True
     format_file: tuple[Path, ...] = ()
 
 
@@ -232,6 +233,13 @@ _LOAD_OPTIONS = (
         default=True,
         default_text="on",
         help="Keep keys and values on the GPU of their layer, or in main memory.",
+    ),
+    _loading(
+        "op_offload",
+        "--op-offload/--no-op-offload",
+        default=True,
+        default_text="on",
+        help="Have a GPU compute long prompts of the CPU's layers, too.",
     ),
     format_file_option,
 )

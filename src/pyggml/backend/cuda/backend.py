@@ -15,7 +15,7 @@ from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import Arena, addresses, lay_out
 from pyggml.backend.cuda.tower import look
-from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
+from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, new_lanes, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
 from pyggml.backend.protocol import Cache, CacheShape, PictureStep, Step, TowerHeads
@@ -23,6 +23,7 @@ from pyggml.errors import UsageError
 from pyggml_cuda import attention, device
 from pyggml_cuda.attention import AttentionShape
 from pyggml_cuda.cache import CACHE_FORMATS
+from pyggml_cuda.lanes import Lanes
 from pyggml_kernels.formats import FORMATS
 
 #: Batch shapes whose plans are kept: one token with contexts of growing length, a full batch, and remainders.
@@ -36,11 +37,14 @@ class CUDABackend:
         self._n_batch = n_batch
         self._n_sequences = n_sequences
         self._number = number
+        self._lanes: Lanes | None = None
         self._arena = Arena()
 
     def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CUDAWeight:
         """See `Backend.matrix`."""
-        return place_matrix(data, FORMATS[type_id], n_rows, n_columns, self._number)
+        if self._lanes is None:
+            self._lanes = new_lanes(self._number)
+        return place_matrix(data, FORMATS[type_id], n_rows, n_columns, self._number, self._lanes)
 
     def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> HostTable:
         """See `Backend.table`."""
@@ -62,12 +66,20 @@ class CUDABackend:
             raise TypeError("a CUDA plan needs a cache on the GPU")
         if any(isinstance(node, Observe) for node in graph.nodes):
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
+        self._await_weights()
         with room_for(f"what comes with a batch of {self._n_batch} tokens", self._number):
             return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number, self._arena)
 
     def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
         """See `TowerBackend.look`."""
+        self._await_weights()
         return look(graph, picture, heads, self._number)
+
+    def _await_weights(self) -> None:
+        if self._lanes is not None:
+            with at_work(self._number):
+                self._lanes.close()
+            self._lanes = None
 
 
 @dataclass
@@ -96,7 +108,7 @@ class CUDAExecutable:
         self._result = graph.result
         self._cache = cache
         self._group = _group(graph, cache)
-        self._query_warps = _query_warps(cache.shape)
+        self._query_warps = query_warps(cache.shape)
         first = [node for node in graph.nodes if isinstance(node, Embed | Receive)]
         self._tables = [host_table(node.table) for node in first if isinstance(node, Embed)]
         self._n_received = len(first) - len(self._tables)
@@ -198,7 +210,7 @@ def _group(graph: Graph, cache: CUDACache) -> int:
     return heads.pop() // cache.shape.n_kv_heads
 
 
-def _query_warps(shape: CacheShape) -> int:
+def query_warps(shape: CacheShape) -> int:
     """Warps with queries of their own in a block of attention; UsageError if there is no memory for one."""
     kinds = CACHE_FORMATS[shape.key_format], CACHE_FORMATS[shape.value_format]
     limit = device.shared_limit()

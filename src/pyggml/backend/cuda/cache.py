@@ -1,6 +1,7 @@
 """The paged cache of keys and values on the device."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,36 @@ from pyggml.backend.cuda.failures import at_work
 from pyggml.backend.gpu_limits import check_cache
 from pyggml.backend.graph import Rope
 from pyggml.backend.protocol import CacheShape
+from pyggml_cuda.cache import CacheRows
 from pyggml_cuda.cache_store import RowStore
 from pyggml_kernels.cache_formats import CACHE_FORMATS
 from pyggml_kernels.hadamard import hadamard_size
+
+
+class LayerRows(Protocol):
+    """Rows of keys, or of values."""
+
+    rotation: int
+    """The length of the Hadamard rotation around the format's rounding, 0 for none."""
+
+    def rows(self, layer: int) -> CacheRows:
+        """A layer's, for kernels."""
+
+
+class DeviceCache(Protocol):
+    """What kernels need to know of a cache."""
+
+    @property
+    def shape(self) -> CacheShape:
+        """Its size and formats."""
+
+    @property
+    def keys(self) -> LayerRows:
+        """Where keys are."""
+
+    @property
+    def values(self) -> LayerRows:
+        """Where values are."""
 
 
 class CUDACache:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import Activations, Pending
-from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.cache import DeviceCache
 from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
@@ -24,7 +24,7 @@ class Lowering:
 
     def __init__(
         self,
-        cache: CUDACache,
+        cache: DeviceCache,
         inputs: StepInputs,
         exchange: Exchange,
         constants: Callable[[Any], int],

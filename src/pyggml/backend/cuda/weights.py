@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.cuda.failures import room_for
-from pyggml.backend.gpu_limits import check_matrix
+from pyggml.backend.cuda.failures import at_work, room_for
+from pyggml.backend.gpu_limits import check_matrix, matrix_bytes
 from pyggml.backend.protocol import Weight
-from pyggml_cuda import device, layout, pack
+from pyggml_cuda import device, pieces
 from pyggml_cuda.formats import RowFormat, TileFormat, device_format
-from pyggml_kernels.formats import FORMATS, Format, LevelFormat
+from pyggml_cuda.lanes import Lanes, prepare
+from pyggml_kernels.formats import FORMATS, Format
+from pyggml_kernels.threads import available_cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,27 +46,29 @@ class HostTable:
         return self.format.dequantize(rows).reshape(len(numbers), self.n_columns)
 
 
-def place_matrix(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int, number: int) -> CUDAWeight:
-    """The matrix on a GPU, in the layout of its format; ModelError for rows that kernels cannot read."""
+def new_lanes(number: int) -> Lanes:
+    """What matrices travel on to a GPU."""
+    with room_for("weights on their way", number):
+        return Lanes(available_cores())
+
+
+def place_matrix(
+    data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int, number: int, lanes: Lanes
+) -> CUDAWeight:
+    """The matrix on a GPU, in the layout of its format once the lanes are closed; ModelError for rows that kernels
+    cannot read.
+
+    All of `data` has been read.
+    """
     check_matrix(form, n_columns)
     with room_for(f"a matrix of {n_rows} x {n_columns} in {form.name}", number):
-        return _place(data, form, n_rows, n_columns)
-
-
-def _place(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int) -> CUDAWeight:
-    placed = device_format(form)
-    if isinstance(placed, RowFormat):
-        return CUDAWeight(placed, device.upload(data), n_rows, n_columns)
-    if not placed.packed_on_device:
-        if not isinstance(form, LevelFormat):
-            raise TypeError(f"{form.name} has no levels")
-        tiles = layout.decoded_tiles(form, data, n_rows, n_columns)
-        return CUDAWeight(placed, device.upload(tiles), n_rows, n_columns)
-    memory = device.allocate(pack.packed_bytes(placed, n_rows, n_columns))
-    blocks = device.upload(data)
-    launch = pack.pack(placed, form.block_size, blocks.data.ptr, memory.data.ptr, n_rows, n_columns)
-    device.run_now(launch)
-    return CUDAWeight(placed, memory, n_rows, n_columns)
+        memory = device.empty(matrix_bytes(form, n_rows, n_columns))
+    weight = CUDAWeight(device_format(form), memory, n_rows, n_columns)
+    sent = list(pieces.cut(form, data, n_rows, n_columns, weight.address))
+    with at_work(number):
+        prepare(form, sent)
+        lanes.send(sent).wait()
+    return weight
 
 
 def place_vector(data: npt.NDArray[np.uint8], form: Format, n_columns: int, number: int) -> CUDAWeight:
