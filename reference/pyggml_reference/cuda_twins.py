@@ -89,3 +89,15 @@ def attend(queries: Doubles, keys: Doubles, values: Doubles, positions: npt.NDAr
     weights /= weights.sum(axis=-1, keepdims=True)
     result: Doubles = np.einsum("nhp,phd->nhd", weights, spread_values)
     return result
+
+
+def largest(x: Floats, n_kept: int) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """The largest of each row from the largest down, and their places, both (n_rows, n_kept).
+
+    NaN comes first, -0 behind 0, equal numbers in the order of their places.
+    """
+    is_nan = np.isnan(x)
+    numbers = np.where(is_nan, np.float32(0), x)
+    places = np.broadcast_to(np.arange(x.shape[1], dtype=np.int32), x.shape)
+    kept = np.lexsort((places, np.signbit(numbers), -numbers, ~is_nan))[:, :n_kept].astype(np.int32)
+    return np.take_along_axis(x, kept, -1), kept
