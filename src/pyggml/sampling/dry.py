@@ -28,6 +28,7 @@ class Dry:
         """Start with no text. `breakers` come from `sequence_breakers`."""
         self.description = f"dry {multiplier:g} * {base:g}^(n - {allowed_length}) over {last_n} tokens"
         self._multiplier, self._base = float(np.float32(multiplier)), float(np.float32(base))
+        self.only_lowers = multiplier >= 0
         self._allowed_length = allowed_length
         self._breakers = breakers
         self._recent: deque[int] = deque(maxlen=last_n)

@@ -30,6 +30,10 @@ class Filter:
 
     description: str
     apply: Callable[[Candidates], Candidates]
+    only_lowers: bool = False
+    """Whether all that it does is to lower logits."""
+    n_kept: int = 0
+    """For top-k, how many it keeps; 0 for all others."""
 
     def accept(self, token: int) -> None:
         """Do nothing."""
