@@ -159,8 +159,6 @@ def test_when_the_largest_do_not_decide(changes: dict[int, float], options: dict
     for token, value in changes.items():
         row[token] = value + (0 if len(changes) < 9 else token / 100)
     fetched: list[int] = []
-    outcomes = [
-        outcome(sampler_of(seed=3, **options), logits, row) for logits in (None, partly(row, 64, fetched))
-    ]
+    outcomes = [outcome(sampler_of(seed=3, **options), logits, row) for logits in (None, partly(row, 64, fetched))]
     assert outcomes[0] == outcomes[1]
     assert fetched

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.graph import Graph, Rope
-from pyggml.backend.protocol import Backend, Cache, CacheShape, Executable, Step
+from pyggml.backend.protocol import Backend, Cache, CacheShape, Executable, Largest, RankingExecutable, Step
 from pyggml.backend.segments import cut
 
 
@@ -33,8 +33,9 @@ class LayerSplit:
         """See `Executor.compile`."""
         if not isinstance(cache, SplitCache):
             raise TypeError("a plan for several devices needs a cache on all of them")
-        parts = zip(self._backends, cut(graph, self._first_layers), cache.parts, strict=False)
-        return SplitExecutable([backend.compile(part, its_cache) for backend, part, its_cache in parts])
+        shares = zip(self._backends, cut(graph, self._first_layers), cache.parts, strict=False)
+        *parts, last = [backend.compile(part, its_cache) for backend, part, its_cache in shares]
+        return RankingSplit(parts, last) if isinstance(last, RankingExecutable) else SplitExecutable(parts, last)
 
 
 class SplitCache:
@@ -76,13 +77,29 @@ class SplitCache:
 class SplitExecutable:
     """The parts of one graph, in order."""
 
-    def __init__(self, parts: Sequence[Executable]) -> None:
+    def __init__(self, parts: Sequence[Executable], last: Executable) -> None:
         self._parts = parts
+        self._last = last
 
     def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
-        first, *others = self._parts
-        rows = first.run(step, received)
-        for part in others:
+        return self._last.run(step, self._up_to_last(step, received))
+
+    def _up_to_last(self, step: Step, rows: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32] | None:
+        for part in self._parts:
             rows = part.run(step, rows)
         return rows
+
+
+class RankingSplit(SplitExecutable):
+    """One whose last part can rank its results."""
+
+    _last: RankingExecutable
+
+    def rank(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> Largest:
+        """See `RankingExecutable.rank`."""
+        return self._last.rank(step, self._up_to_last(step, received))
+
+    def row(self, output: int) -> npt.NDArray[np.float32]:
+        """See `RankingExecutable.row`."""
+        return self._last.row(output)

@@ -15,9 +15,9 @@ from pyggml.backend.cuda.memory import lay_out
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
-from pyggml.backend.protocol import Cache, CacheShape, Step
+from pyggml.backend.protocol import Cache, CacheShape, Largest, Step
 from pyggml.errors import UsageError
-from pyggml_cuda import attention, device
+from pyggml_cuda import attention, device, largest
 from pyggml_cuda.attention import AttentionShape
 from pyggml_kernels.formats import FORMATS
 
@@ -58,7 +58,8 @@ class CUDABackend:
         if any(isinstance(node, Observe) for node in graph.nodes):
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
         with room_for(f"what comes with a batch of {self._n_batch} tokens"):
-            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences)
+            kind = RankingCUDAExecutable if graph.result.n_columns <= largest.MAX_COLUMNS else CUDAExecutable
+            return kind(graph, cache, self._n_batch, self._n_sequences)
 
 
 @dataclass
@@ -67,6 +68,8 @@ class _Plan:
 
     actions: list[device.Action]
     result: int
+    largest: int
+    """The address of the largest results, if they are wanted; else 0"""
     capturable: bool
     """Whether a graph can hold them: there have to be some, and CuPy does not let cuBLAS be captured."""
     n_runs: int = 0
@@ -89,22 +92,37 @@ class CUDAExecutable:
         self._arena = device.allocate(0)
         self._host_result = np.zeros(0, np.uint8)
         self._kept: dict[int, Any] = {}
-        self._plans: OrderedDict[tuple[int, int, AttentionShape], _Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, int, AttentionShape, int], _Plan] = OrderedDict()
 
     def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
+        with at_work():
+            plan = self._begin(step, received)
+            result = self._host_rows(len(step.outputs if self._result.rows == "outputs" else step.tokens))
+            self._finish(result, plan.result)
+        return result
+
+    def _begin(self, step: Step, received: npt.NDArray[np.float32] | None, n_largest: int = 0) -> _Plan:
+        """Send a step, and start its plan, which ranks so many of the results."""
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
-        plan = self._plan(n_rows, shape)
-        rows, columns = n_rows[self._result.rows], self._result.n_columns
-        with at_work():
-            self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
-            self._start(plan)
-            result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
-            if rows:
-                device.copy_to_host(result, plan.result, self._stream)
-            self._stream.synchronize()
-        return result
+        plan = self._plan(n_rows, shape, n_largest)
+        self._inputs.send(step, tiles, self._first_rows(step, received), self._stream)
+        self._start(plan)
+        return plan
+
+    def _finish(self, target: npt.NDArray[Any], source: int) -> None:
+        """Wait for the stream, and for the copy of something that there is on the device then."""
+        if target.size:
+            device.copy_to_host(target, source, self._stream)
+        self._stream.synchronize()
+
+    def _host_rows(self, n: int) -> npt.NDArray[np.float32]:
+        """Pinned room for so many rows of the result; only ever grows."""
+        n_bytes = 4 * n * self._result.n_columns
+        if n_bytes > self._host_result.size:
+            self._host_result = device.pinned(n_bytes)
+        return self._host_result[:n_bytes].view(np.float32).reshape(n, self._result.n_columns)
 
     def _first_rows(self, step: Step, received: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
         if self._table is not None:
@@ -123,11 +141,6 @@ class CUDAExecutable:
             plan.graph = device.captured(plan.actions, self._stream)
         plan.graph.launch(self._stream)
 
-    def _room(self, n_bytes: int) -> npt.NDArray[np.uint8]:
-        if n_bytes > self._host_result.size:
-            self._host_result = device.pinned(n_bytes)
-        return self._host_result[:n_bytes]
-
     def _constant(self, array: npt.NDArray[Any]) -> int:
         """The address of a copy on the device, which lives as long as this."""
         key = id(array)
@@ -135,18 +148,19 @@ class CUDAExecutable:
             self._kept[key] = array, device.upload(array)
         return int(self._kept[key][1].data.ptr)
 
-    def _plan(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
-        key = n_rows["tokens"], n_rows["outputs"], shape
+    def _plan(self, n_rows: dict[Rows, int], shape: AttentionShape, n_largest: int) -> _Plan:
+        key = n_rows["tokens"], n_rows["outputs"], shape, n_largest
         if key not in self._plans:
-            self._plans[key] = self._compile(n_rows, shape)
+            self._plans[key] = self._compile(n_rows, shape, n_largest)
             if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(key)
         return self._plans[key]
 
-    def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
+    def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape, n_largest: int) -> _Plan:
         lowering = Lowering(self._cache, self._inputs, self._constant, n_rows, shape)
         result = lowering.lower(self._nodes)
+        ranked = lowering.rank(result, self._result, n_largest) if n_largest and result.n_bytes else None
         offsets, n_bytes = lay_out(lowering.operations, result)
         if n_bytes > self._arena.size:
             # Plans hold addresses in the arena.
@@ -160,7 +174,37 @@ class CUDAExecutable:
 
         actions = [each.build(address) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
-        return _Plan(actions, address(result), capturable)
+        return _Plan(actions, address(result), address(ranked) if ranked else 0, capturable)
+
+
+class RankingCUDAExecutable(CUDAExecutable):
+    """One whose rows are short enough to be ranked on the device."""
+
+    def __init__(self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int) -> None:
+        super().__init__(graph, cache, n_batch, n_sequences)
+        self._n_largest = min(largest.MAX_KEPT, self._result.n_columns)
+        self._host_largest = device.pinned(8 * n_sequences * self._n_largest).view(np.int32)
+        self._n_ranked = self._ranked_address = 0
+
+    def rank(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> Largest:
+        """See `RankingExecutable.rank`."""
+        n, n_numbers = len(step.outputs), len(step.outputs) * self._n_largest
+        if 2 * n_numbers > self._host_largest.size:
+            self._host_largest = device.pinned(8 * n_numbers).view(np.int32)
+        found = self._host_largest[: 2 * n_numbers]
+        with at_work():
+            plan = self._begin(step, received, self._n_largest)
+            self._finish(found, plan.largest)
+        self._n_ranked, self._ranked_address = n, plan.result
+        values, places = found.reshape(2, n, self._n_largest)
+        return Largest(values.view(np.float32), places)
+
+    def row(self, output: int) -> npt.NDArray[np.float32]:
+        """See `RankingExecutable.row`."""
+        row: npt.NDArray[np.float32] = self._host_rows(self._n_ranked)[output]
+        with at_work():
+            self._finish(row, self._ranked_address + row.nbytes * output)
+        return row
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:
