@@ -39,14 +39,15 @@ class AttentionShape:
 def cut(sequences: npt.NDArray[np.int32], n_positions: int, group: int) -> tuple[AttentionShape, npt.NDArray[np.int32]]:
     """The shape for tokens of these sequences and the longest context, and the tiles (n_tiles, 2): the first query
     and the number of queries. A token has `group` queries that share keys and values."""
-    bounds = np.flatnonzero(np.diff(sequences, prepend=-1, append=-1))
-    runs = [(int(first) * group, int(end) * group) for first, end in pairwise(bounds)]
-    few = all(end - first <= max(group, _ROWS_PER_WARP) for first, end in runs)
+    changes = (np.flatnonzero(sequences[1:] != sequences[:-1]) + 1).tolist()
+    bounds = [group * token for token in (0, *changes, len(sequences))]
+    longest = max(end - first for first, end in pairwise(bounds))
+    few = longest <= max(group, _ROWS_PER_WARP)
     query_warps = 1 if few else _QUERY_WARPS
     size = _ROWS_PER_WARP * query_warps
-    tiles = [(start, min(size, end - start)) for first, end in runs for start in range(first, end, size)]
+    tiles = [(start, min(size, end - start)) for first, end in pairwise(bounds) for start in range(first, end, size)]
     n_splits = 1 << max(0, -(-n_positions // SPLIT_SIZE) - 1).bit_length() if few else 1
-    return AttentionShape(len(tiles), query_warps, n_splits), np.array(tiles, np.int32).reshape(-1, 2)
+    return AttentionShape(len(tiles), query_warps, n_splits), np.array(tiles, np.int32)
 
 
 def attend(

@@ -18,16 +18,16 @@ class StepInputs:
     """
 
     def __init__(self, n_batch: int, n_sequences: int, n_pages: int, n_tiles: int, n_columns: int) -> None:
+        # Pages come last: no more of them is copied than there is. Sequences are told by where theirs begin.
         sizes = (n_batch, n_batch, n_batch, 2 * n_tiles, n_sequences * n_pages)
         self._host = device.pinned(4 * sum(sizes)).view(np.int32)
         bounds = np.cumsum([0, *sizes])
         parts = [self._host[start:end] for start, end in pairwise(bounds)]
-        self._positions, self._sequences, self._outputs, self._tiles, pages = parts
-        self._pages = pages.reshape(n_sequences, n_pages)
+        self._positions, self._sequences, self._outputs, self._tiles, self._pages = parts
         self._device = device.allocate(4 * sum(sizes))
         addresses = [int(self._device.data.ptr) + 4 * int(start) for start in bounds]
-        self.positions, sequences, self.outputs, self.tiles, self._page_address = addresses[:5]
-        self.table = PageTable(self._page_address, self.positions, sequences, n_pages)
+        self.positions, sequences, self.outputs, self.tiles, pages = addresses[:5]
+        self.table = PageTable(pages, self.positions, sequences, stride=1)
         self._rows = device.pinned(4 * n_batch * n_columns).view(np.float32).reshape(n_batch, n_columns)
         self._device_rows = device.allocate(self._rows.nbytes)
 
@@ -46,12 +46,12 @@ class StepInputs:
         """Begin to copy a step's inputs; the step before has to be over."""
         n = len(step.tokens)
         self._positions[:n] = step.positions
-        self._sequences[:n] = step.sequences
+        self._sequences[:n] = step.sequences * step.page_table.shape[1]
         self._outputs[: len(step.outputs)] = step.outputs
         self._tiles[: tiles.size] = tiles.reshape(-1)
-        n_sequences, n_pages = step.page_table.shape
-        self._pages[:n_sequences, :n_pages] = step.page_table
-        used = self._host[: len(self._host) - self._pages.size + n_sequences * self._pages.shape[1]]
+        n_pages = step.page_table.size
+        self._pages[:n_pages] = step.page_table.reshape(-1)
+        used = self._host[: len(self._host) - len(self._pages) + n_pages]
         device.copy_to_device(int(self._device.data.ptr), used, stream)
         self._rows[: len(rows)] = rows
         device.copy_to_device(self.rows, self._rows[: len(rows)], stream)
