@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import Stream
 
-from pyggml_cuda import attention, cache, convert, device, largest, layout, matmul, pack, rope
-from pyggml_cuda.formats import FLOATS, Form, TileFormat, device_format, quantized_form
+from pyggml_cuda import attention, cache, convert, device, largest, layout, matmul, matmul_wide, pack, rope
+from pyggml_cuda.formats import FLOATS, Form, TileFormat, WideForm, device_format, quantized_form
 from pyggml_cuda.launch import Launch
 from pyggml_kernels.formats import Format, LevelFormat, format_named
 from pyggml_reference import cuda_twins as twins
@@ -86,16 +86,18 @@ class Buffers:
     activation: matmul.Activation
 
 
-def buffers(form: Form, n: int, n_columns: int) -> Buffers:
+def buffers(form: Form | WideForm, n: int, n_columns: int) -> Buffers:
     """Room for `n` rows; garbage in it."""
-    strides = form.level_stride(n_columns), form.scale_stride(n_columns), form.sum_stride(n_columns)
-    sizes = [n * each + 16 for each in (strides[0], 4 * strides[1], strides[2])]
-    levels, scales, sums = (cupy.full(size, 0xA5, cupy.uint8) for size in sizes)
+    sizes = form.strides(n, n_columns)
+    levels, scales, sums = (
+        cupy.full(size + 16, 0xA5, cupy.uint8) for size in (sizes.level_bytes, sizes.scale_bytes, sizes.sum_bytes)
+    )
+    strides = sizes.level_stride, sizes.scale_stride, sizes.sum_stride
     addresses = levels.data.ptr, scales.data.ptr, sums.data.ptr
     return Buffers(levels, scales, sums, matmul.Activation(*addresses, *strides))
 
 
-def to_form(form: Form, x: Any, n_columns: int) -> Buffers:
+def to_form(form: Form | WideForm, x: Any, n_columns: int) -> Buffers:
     """Rows of floats on the device in a form."""
     out = buffers(form, len(x), n_columns)
     run(convert.convert(convert.Source("Plain", n_columns, x.data.ptr), form, out.activation, len(x)))
@@ -119,18 +121,36 @@ def check_forms() -> None:
         form = quantized_form(block, sums, group)
         out = to_form(form, cupy.asarray(x), n_columns)
         expected = twins.quantize(x, block, group)
-        stride = form.level_stride(n_columns)
+        stride = form.strides(7, n_columns).level_stride
         levels = cupy.asnumpy(out.levels)[: 7 * stride].view(np.int8).reshape(7, stride)[:, natural_columns(stride)]
         wrong = np.count_nonzero(levels[:, :n_columns] != expected.levels) + np.count_nonzero(levels[:, n_columns:])
         scales = cupy.asnumpy(out.scales).view(np.float32)[: 7 * (stride // 32)].reshape(7, -1)
         wrong += np.count_nonzero(scales[:, : n_columns // 32] != expected.scales)
         if sums != "NONE":
             kind = np.int16 if sums == "WHOLE" else np.float32
-            found = cupy.asnumpy(out.sums)[: 7 * form.sum_stride(n_columns)].view(kind).reshape(7, -1)
+            found = cupy.asnumpy(out.sums)[: form.strides(7, n_columns).sum_bytes].view(kind).reshape(7, -1)
             wanted = expected.sums
             if block == "Q8_K" and sums == "FLOATS":
                 wanted = wanted * np.repeat(expected.scales, 2, axis=-1)
             wrong += np.count_nonzero(found[:, : n_columns // group] != wanted)
+        report(f"form {form.expression}: numbers that differ", wrong, 0)
+
+
+def check_wide_forms() -> None:
+    """Levels as halves, number for number, where they belong."""
+    for group in (32, 16):
+        n, n_columns = 70, 1280
+        x = (RNG.standard_normal((n, n_columns)) * 10.0 ** RNG.uniform(-2, 2, (n, 1))).astype(np.float32)
+        x[3] = 0
+        form = WideForm(group)
+        out, padded, expected = to_form(form, cupy.asarray(x), n_columns), 128, twins.quantize(x, "Q8_K", group)
+        levels, scales, sums = twins.wide_levels(expected, group, padded)
+        found = cupy.asnumpy(out.levels)[: levels.nbytes].view(np.float16).reshape(levels.shape)
+        wrong = np.count_nonzero((found != levels)[twins.wide_rows(levels.shape, n)])
+        found_scales = cupy.asnumpy(out.scales)[: scales.nbytes].view(np.float32).reshape(scales.shape)
+        wrong += np.count_nonzero((found_scales != scales)[:, :n])
+        found_sums = cupy.asnumpy(out.sums)[: sums.nbytes].view(np.float16).reshape(sums.shape)
+        wrong += np.count_nonzero((found_sums != sums)[twins.wide_rows(sums.shape, n)])
         report(f"form {form.expression}: numbers that differ", wrong, 0)
 
 
@@ -191,11 +211,16 @@ def check_pack(form: LevelFormat, tiles: TileFormat, data: Bytes, out: Any, n_ro
 def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, segments: int = 1) -> Any:
     """x times a matrix, on the device, with a bias of ones and an addend of twos."""
     chosen = device_format(form)
-    activation = to_form(chosen.form, x, n_columns)
+    wide = matmul_wide.wide_form(chosen, len(x), device.compute_capability())
+    activation = to_form(wide or chosen.form, x, n_columns)
     outs = [cupy.full((len(x), n_rows), cupy.nan, cupy.float32) for _ in range(segments)]
     bias, addend = cupy.full(n_rows, BIAS, cupy.float32), cupy.full((len(x), n_rows), 2 * BIAS, cupy.float32)
     matrices = [matmul.Matrix(weights.data.ptr, n_rows, out.data.ptr, bias.data.ptr, addend.data.ptr) for out in outs]
-    if isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
+    if wide and isinstance(chosen, TileFormat):
+        n_bytes = matmul_wide.parts_bytes(chosen, [n_rows] * segments, len(x), n_columns)
+        parts = cupy.full(n_bytes, 0xFF, cupy.uint8)
+        run(*matmul_wide.multiply(chosen, matrices, activation.activation, len(x), n_columns, parts.data.ptr))
+    elif isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
         run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns))
     else:
         device.multiplying(
@@ -211,7 +236,7 @@ def check_products() -> None:
     """Products against float64, and the same bits in every batch."""
     for name in (*PACKED, *OTHERS, *FLOAT_FORMATS):
         form = format_named(name)
-        n_rows, n_columns = 165, (1280 if form.block_size in (1, 256) else 1216)
+        n_rows, n_columns = 261, (1280 if form.block_size in (1, 256) else 1216)
         data = random_blocks(form, n_rows, n_columns)
         weights = place(form, data, n_rows, n_columns)
         x = RNG.standard_normal((131, n_columns)).astype(np.float32)
@@ -219,7 +244,7 @@ def check_products() -> None:
         on_device = cupy.asarray(x)
         results = {}
         for n in (1, 2, 5, 8, 9, 20, 64, 131):
-            results[n] = product(form, weights, on_device[:n], n_rows, n_columns, 3 if n < 9 else 1)
+            results[n] = product(form, weights, on_device[:n], n_rows, n_columns, 3 if n < 9 or n == 20 else 1)
             error = np.linalg.norm(results[n] - 3 * BIAS - exact[:n]) / np.linalg.norm(exact[:n])
             bound = 1e-6 if n < 9 or isinstance(form, LevelFormat) else 1e-3
             report(f"product {name} {n} tokens", float(error), bound)
@@ -380,6 +405,7 @@ ATTENTION = (
 def check_all() -> None:
     """Every check; `failures` then names those that failed."""
     check_forms()
+    check_wide_forms()
     check_products()
     check_sources()
     check_largest()

@@ -13,7 +13,7 @@ import numpy as np
 from cupy.cuda import Stream
 
 from benchmarks.cuda.kernels import PACKED, buffers
-from pyggml_cuda import attention, cache, convert, device, largest, matmul, pack
+from pyggml_cuda import attention, cache, convert, device, largest, matmul, matmul_wide, pack
 from pyggml_cuda.formats import TileFormat, device_format, quantized_form
 from pyggml_kernels.formats import format_named
 
@@ -107,6 +107,33 @@ def time_shapes() -> Iterator[str]:
                 yield line
 
 
+def time_wide() -> Iterator[str]:
+    """Speeds of products by warpgroups, with blocks of 64 and 128 tokens, whole and split into parts."""
+    for name in ("Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q2_K"):
+        chosen = device_format(format_named(name))
+        if not isinstance(chosen, TileFormat) or chosen.wide_form is None:
+            continue
+        for n_rows, n_columns in ((6144, 5120), (5120, 5120), (27648, 5120), (5120, 13824), (3584, 18944)):
+            n_bytes = pack.packed_bytes(chosen, n_rows, n_columns)
+            pool = cupy.random.randint(0, 60, n_bytes, dtype=cupy.uint8)
+            parts = cupy.empty(16 * 2048 * n_rows, cupy.float32)
+            for n in (64, 512, 2048):
+                x, out = buffers(chosen.wide_form, n, n_columns), cupy.empty((n, n_rows), cupy.float32)
+                line = f"{name} {n_rows} x {n_columns}, {n} tokens:"
+                for width, is_split in ((64, False), (64, True), (128, False), (128, True)):
+                    if (width == 128 and n == 64) or (is_split and n == 2048):
+                        continue
+                    launches = matmul_wide.multiply(
+                        chosen, [matmul.Matrix(pool.data.ptr, n_rows, out.data.ptr)], x.activation, n, n_columns,
+                        parts.data.ptr, matmul_wide.WideShape(width, is_split),
+                    )  # fmt: skip
+                    actions = [device.launching(each) for each in launches]
+                    time = seconds(actions * 3, 5) * len(actions)
+                    work = 2 * n_rows * n_columns * n
+                    line += f" {width}{' split' * is_split} {time * 1e6:.0f} us {work / time / 1e12:.0f} T;"
+                yield line
+
+
 def time_others() -> Iterator[str]:
     """Times of the small operations of a 14B and of a 7B decoder, and of attention at depths."""
     for n in (1, 512):
@@ -166,7 +193,8 @@ def time_largest() -> Iterator[str]:
 
 def main() -> None:
     """Print it all."""
-    for line in (*time_products(), *time_others(), *time_largest(), *(time_shapes() if "--shapes" in sys.argv else ())):
+    shapes = (*time_wide(), *time_shapes()) if "--shapes" in sys.argv else ()
+    for line in (*time_products(), *time_others(), *time_largest(), *shapes):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 

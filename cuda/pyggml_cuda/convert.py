@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyggml_cuda.formats import TILE_COLUMNS, Form
+from pyggml_cuda.formats import TILE_COLUMNS, Form, WideForm
 from pyggml_cuda.launch import FLOAT, INT, POINTER, KernelName, Launch, blocks, filled, structure
 from pyggml_cuda.matmul import Activation
 
@@ -43,7 +43,7 @@ def merge_splits(source: Source, out: int, n_rows: int) -> Launch:
     return Launch(KernelName("merge.cu", "merge_splits"), grid, source.value_size, arguments)
 
 
-def convert(source: Source, form: Form, out: Activation, n_rows: int) -> Launch:
+def convert(source: Source, form: Form | WideForm, out: Activation, n_rows: int) -> Launch:
     """Write `n_rows` rows of a source in a form."""
     values = {name: getattr(source, name) for name in SOURCE_ARGUMENTS.names or ()}
     targets = {name: getattr(out, name) for name in FORM_ARGUMENTS.names or ()}

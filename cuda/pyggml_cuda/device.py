@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import Graph, Stream, driver
 
+from pyggml_cuda import cubins
 from pyggml_cuda.driver import library
 from pyggml_cuda.launch import KernelName, Launch
 from pyggml_cuda.sources import program
@@ -28,6 +29,8 @@ Action = Callable[[Stream], None]
 
 @cache
 def _compiled(kernel: KernelName) -> "cupy.RawKernel":
+    if kernel.architecture:
+        return cubins.compiled(program(kernel.file, kernel.headers), kernel.expression, kernel.architecture)
     module = cupy.RawModule(
         code=program(kernel.file, kernel.headers), options=("-std=c++17",), name_expressions=(kernel.expression,)
     )

@@ -31,6 +31,8 @@ class KernelName:
     file: str
     expression: str
     headers: tuple[str, ...] = ()
+    architecture: str | None = None
+    """The one that it is for, such as 90a; None if it is for all."""
 
 
 @dataclass(frozen=True, eq=False)

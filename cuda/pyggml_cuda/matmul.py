@@ -14,8 +14,8 @@ MAX_MATRICES = 3
 FEW_TOKENS, FEW_TOKENS_OF_ROWS = 16, 8
 
 _MOST_PARTS = 16
-# Multiprocessors of a large GPU.
-_MULTIPROCESSORS = 132
+#: Multiprocessors of a large GPU.
+MULTIPROCESSORS = 132
 _MOST_WASTE = 1.1
 # Tokens, and the warps at most of a block, of the kernels for small batches.
 _FEW_SHAPES = {1: 16, 8: 16, 16: 8}
@@ -24,7 +24,7 @@ _NO_TILE = 1 << 30
 
 ARGUMENTS = structure(
     dict.fromkeys(("weights", "biases", "addends", "outputs"), (POINTER, MAX_MATRICES))
-    | dict.fromkeys(("levels", "scales", "sums"), POINTER)
+    | dict.fromkeys(("levels", "scales", "sums", "parts"), POINTER)
     | dict.fromkeys(("n_rows", "first_tiles"), (INT, MAX_MATRICES))
     | dict.fromkeys(
         ("n_row_tiles", "n_tiles", "n_parts", "n_tokens", "level_stride", "scale_stride", "sum_stride"), INT
@@ -57,13 +57,13 @@ class Activation:
     sum_stride: int
 
 
-def n_parts(form: TileFormat, n_tiles: int, n_row_tiles: int) -> int:
+def n_parts(form: TileFormat, n_columns: int, row_tiles: int) -> int:
     """How many parts a row's tiles are summed up in: in small batches a warp each, so of about equal lengths, and as
     many as still let the blocks of all rows run together.
 
     It depends on nothing but the matrices: the sums are then the same in every batch.
     """
-    per_multiprocessor = blocks(n_row_tiles, _MULTIPROCESSORS)
+    n_tiles, per_multiprocessor = blocks(n_columns, TILE_COLUMNS), blocks(row_tiles, MULTIPROCESSORS)
     most = min(n_tiles, _MOST_PARTS, max(form.n_warps // per_multiprocessor, 3 if form.n_warps > 16 else 2))
     return next(n for n in range(most, 0, -1) if blocks(n_tiles, n) * n <= _MOST_WASTE * n_tiles)
 
@@ -77,11 +77,11 @@ class BlockShape:
     """16 rows each"""
 
 
-def block_shape(n_tokens: int, n_row_tiles: int) -> BlockShape:
+def block_shape(n_tokens: int, row_tiles: int) -> BlockShape:
     """Blocks as large as leave enough of them for all multiprocessors."""
     if n_tokens > 64:
         return BlockShape(64, 4)
-    if n_tokens > 32 and n_row_tiles >= 6 * _MULTIPROCESSORS:
+    if n_tokens > 32 and row_tiles >= 6 * MULTIPROCESSORS:
         return BlockShape(64, 8)
     return BlockShape(32, 8)
 
@@ -97,17 +97,15 @@ def multiply(
     """Products of up to three matrices of one format and width with the same activations; `shape` for many tokens."""
     if isinstance(form, RowFormat):
         return _multiply_rows(form, matrices, x, n_tokens, n_columns)
-    n_tiles = blocks(n_columns, TILE_COLUMNS)
-    parts = n_parts(form, n_tiles, _n_row_tiles(matrices))
-    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_tiles, parts)
+    arguments, row_tiles = matmul_arguments(form, matrices, x, n_tokens, n_columns)
     if n_tokens <= FEW_TOKENS and shape is None:
         width = next(n for n in _FEW_SHAPES if n >= n_tokens)
         kernel = KernelName("matmul_few.cu", f"matmul_few<{form.expression}, {width}>", (form.header,))
         n_warps = min(int(arguments["n_parts"]), _FEW_SHAPES[width])
-        return Launch(kernel, (n_row_tiles, 1, 1), 32 * n_warps, (arguments,))
-    shape = shape or block_shape(n_tokens, n_row_tiles)
+        return Launch(kernel, (row_tiles, 1, 1), 32 * n_warps, (arguments,))
+    shape = shape or block_shape(n_tokens, row_tiles)
     name = f"matmul_many<{form.expression}, {shape.n_tokens}, {shape.n_warps}>"
-    grid = (blocks(n_tokens, shape.n_tokens), blocks(n_row_tiles, shape.n_warps), 1)
+    grid = (blocks(n_tokens, shape.n_tokens), blocks(row_tiles, shape.n_warps), 1)
     # Two stages of activations at a tile: levels, scales and sums, each padded; the sums (src/matmul_many.cu).
     stages = 2 * shape.n_tokens * (_LEVEL_STRIDE + 9 * 4 + _sum_bytes(form) + 4)
     shared_bytes = stages + 4 * TILE_ROWS * shape.n_warps * shape.n_tokens
@@ -121,10 +119,21 @@ def _sum_bytes(form: TileFormat) -> int:
 
 
 def _multiply_rows(form: RowFormat, matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_columns: int) -> Launch:
-    arguments, n_row_tiles = _arguments(matrices, x, n_tokens, n_columns * form.number_bytes // 16, 1)
+    arguments, row_tiles = _arguments(matrices, x, n_tokens, n_columns * form.number_bytes // 16, 1)
     width = next(n for n in (1, 2, 4, 8) if n >= n_tokens)
     kernel = KernelName("dot_rows.cu", f"dot_rows<{form.expression}, {width}>")
-    return Launch(kernel, (blocks(n_row_tiles * TILE_ROWS, 8), 1, 1), 256, (arguments,))
+    return Launch(kernel, (blocks(row_tiles * TILE_ROWS, 8), 1, 1), 256, (arguments,))
+
+
+def matmul_arguments(
+    form: TileFormat, matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_columns: int, parts: int = 0
+) -> tuple[np.ndarray, int]:
+    """The structure that all products of tiles take, and the number of tiles of rows; parts: an address."""
+    n_tiles = blocks(n_columns, TILE_COLUMNS)
+    count = n_parts(form, n_columns, n_row_tiles([each.n_rows for each in matrices]))
+    arguments, row_tiles = _arguments(matrices, x, n_tokens, n_tiles, count)
+    arguments["parts"] = parts
+    return arguments, row_tiles
 
 
 def _arguments(
@@ -155,8 +164,9 @@ def _arguments(
     return filled(ARGUMENTS, values), sum(tiles)
 
 
-def _n_row_tiles(matrices: Sequence[Matrix]) -> int:
-    return sum(blocks(each.n_rows, TILE_ROWS) for each in matrices)
+def n_row_tiles(rows: Sequence[int]) -> int:
+    """The tiles of matrices of so many rows each."""
+    return sum(blocks(each, TILE_ROWS) for each in rows)
 
 
 def finish(output: int, bias: int, addend: int, n_rows: int, n: int) -> Launch:

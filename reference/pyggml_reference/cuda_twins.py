@@ -49,6 +49,45 @@ def quantize(x: Floats, block: str, group_size: int) -> QuantizedRows:
     return QuantizedRows(levels.reshape(x.shape), scales if block == "Q8_K" else _through_half(scales), sums)
 
 
+def wide_levels(
+    rows: QuantizedRows, group_size: int, n_padded: int
+) -> tuple[npt.NDArray[np.float16], Floats, npt.NDArray[np.float16]]:
+    """Rows of levels as warpgroups want them (src/warpgroup.cuh), zeros below.
+
+    Levels (run of 64 columns, eight rows, row, piece of 16 bytes, half), scales (256 columns, row), sums (256 columns,
+    eight rows, row, piece, half)."""
+    n_rows, n_columns = rows.levels.shape
+    levels = np.zeros((n_padded, n_columns), np.float16)
+    levels[:n_rows] = rows.levels
+    # Of each 16 columns: lane of four, byte; the even bytes come first, then the odd ones.
+    pieces = levels.reshape(n_padded, n_columns // 64, 4, 4, 2, 2).transpose(0, 1, 2, 5, 3, 4)
+    runs = pieces.reshape(n_padded // 8, 8, n_columns // 64, 8, 8).transpose(2, 0, 1, 3, 4)
+    scales = np.zeros((n_columns // 256, n_padded), np.float32)
+    scales[:, :n_rows] = rows.scales[:, ::8].T
+    totals = np.zeros((n_padded, n_columns // 256, 256 // group_size), np.int32)
+    totals[:n_rows] = rows.sums.reshape(n_rows, n_columns // 256, -1)
+    if group_size == 32:
+        high = (totals + 32) >> 6
+        totals = np.concatenate([totals - 64 * high, high], axis=-1)
+    sums = totals.astype(np.float16).reshape(n_padded // 8, 8, n_columns // 256, 2, 8).transpose(2, 0, 1, 3, 4)
+    return _swizzled(runs, 1), scales, _swizzled(sums, 4)
+
+
+def _swizzled(pieces: npt.NDArray[np.float16], rows_alike: int) -> npt.NDArray[np.float16]:
+    """Pieces (..., 8 rows, piece, half) with piece i of row n at i ^ n // rows_alike."""
+    result = np.empty_like(pieces)
+    for row in range(8):
+        for piece in range(pieces.shape[-2]):
+            result[..., row, piece ^ row // rows_alike, :] = pieces[..., row, piece, :]
+    return result
+
+
+def wide_rows(shape: tuple[int, ...], n_rows: int) -> npt.NDArray[np.bool_]:
+    """Which numbers of an array (..., eight rows, row, piece, half) belong to the first rows."""
+    own = np.arange(shape[1] * 8).reshape(1, shape[1], 8, 1, 1) < n_rows
+    return np.broadcast_to(own, shape)
+
+
 def rms_norm(x: Floats, weight: Floats, epsilon: float) -> Doubles:
     """Rows over the root of their mean square, times a weight."""
     exact = x.astype(np.float64)

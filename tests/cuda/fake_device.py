@@ -58,6 +58,7 @@ class FakeDevice:
 
     launched: list[Launch] = field(default_factory=list)
     n_captured: int = 0
+    capability: tuple[int, int] = (8, 0)
 
     def names(self) -> list[str]:
         return [each.kernel.expression for each in self.launched]
@@ -82,6 +83,7 @@ class FakeDevice:
             "copy_to_host": lambda *_: None,
             "new_stream": Stream,
             "run_now": lambda *launches: self.launched.extend(launches),
+            "compute_capability": lambda: self.capability,
             "settle": lambda: None,
         }.items():
             monkeypatch.setattr(device, name, function)

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyggml_cuda import layout
-from pyggml_cuda.formats import TILE_COLUMNS, TILE_ROWS, TileFormat, device_format, quantized_form
+from pyggml_cuda.formats import (
+    FLOATS,
+    TILE_COLUMNS,
+    TILE_ROWS,
+    Strides,
+    TileFormat,
+    WideForm,
+    device_format,
+    quantized_form,
+)
 from pyggml_cuda.pack import packed_bytes
 from pyggml_kernels.formats import FORMATS, Format, LevelFormat, format_named
 from pyggml_reference import cuda_twins, quants
@@ -129,4 +138,8 @@ def test_the_twin_quantizes_as_ggml_does(name: str, seed: int) -> None:
 
 def test_forms_say_what_they_take() -> None:
     form = quantized_form("Q8_K", "WHOLE", 16)
-    assert (form.level_stride(300), form.scale_stride(300), form.sum_stride(300)) == (512, 16, 64)
+    assert form.strides(3, 300) == Strides(512, 16, 64, 3 * 512, 3 * 4 * 16, 3 * 64)
+    assert FLOATS.strides(3, 300) == Strides(1200, 0, 0, 3600, 0, 0)
+    wide = WideForm(32)
+    assert wide.strides(17, 300) == Strides(128 * 64, 64, 32 * 64, 8 * 128 * 64, 2 * 4 * 64, 2 * 32 * 64)
+    assert [wide.padded_rows(n) for n in (64, 65, 129)] == [64, 128, 256]

@@ -17,7 +17,7 @@ from pyggml_kernels.formats import format_named
 def test_parts_are_of_about_equal_length(name: str, n_tiles: int, n_rows: int) -> None:
     form = device_format(format_named(name))
     assert isinstance(form, TileFormat)
-    n = matmul.n_parts(form, n_tiles, n_rows)
+    n = matmul.n_parts(form, 256 * n_tiles, n_rows)
     assert 1 <= n <= min(16, n_tiles)
     assert -(-n_tiles // n) * n <= 1.1 * n_tiles
 

@@ -21,6 +21,8 @@ KERNELS = {
         "convert<RMSNorm, Quantized<Block::Q8_K, Sums::WHOLE, 32>>",
         "convert<SwiGLU, Quantized<Block::Q8_0, Sums::NONE, 32>>",
         "convert<Splits, Quantized<Block::Q8_1, Sums::FLOATS, 32>>",
+        "convert<RMSNorm, HalfLevels<32>>",
+        "convert<Plain, HalfLevels<16>>",
         "convert<Plain, Rounded<true>>",
         "convert<Plain, Rounded<false>>",
     ],
@@ -28,6 +30,7 @@ KERNELS = {
     "largest.cu": ["group_maxima", "largest"],
     "matmul_few.cu": [f"matmul_few<{each}, 1>" for each in FORMATS] + ["matmul_few<Q4_K, 8>", "matmul_few<Q8_0, 16>"],
     "matmul_many.cu": ["matmul_many<Q3_K, 64, 4>", "matmul_many<Q4_K, 32, 8>", "matmul_many<Q8_0, 64, 8>"],
+    "matmul_wide.cu": ["matmul_wide<Q3_K, 128>", "matmul_wide<Q4_K, 64>", "add_parts"],
     "merge.cu": ["merge_splits"],
     "pack.cu": [f"pack<{each}>" for each in FORMATS if not each.startswith("Decoded")],
     "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>"],
@@ -63,6 +66,14 @@ def test_every_source_is_in_the_table() -> None:
 def test_sources_compile(file: str, architecture: int) -> None:
     text = program(file, HEADERS) + "\n" + layout_checks(STRUCTURES.get(file, {}))
     assert compile_program(text, file, KERNELS[file], architecture)[1:4] == b"ELF"
+
+
+@pytest.mark.parametrize("form", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"])
+def test_products_by_warpgroups_compile_for_their_architecture(form: str) -> None:
+    text, kernels = program("matmul_wide.cu", HEADERS), [f"matmul_wide<{form}, {width}>" for width in (64, 128)]
+    plain, own = (compile_program(text, "matmul_wide.cu", kernels, each) for each in (90, "90a"))
+    # Without the architecture the kernels are empty.
+    assert len(own) > 2 * len(plain)
 
 
 def test_a_wrong_program_is_refused() -> None:

@@ -115,3 +115,44 @@ struct Quantized {
         }
     }
 };
+
+// Levels as in Q8_K as halves, in the order and place that warpgroups want (half_operands.cuh, warpgroup.cuh): runs of 64
+// columns of all tokens, 128 bytes each; then, for 256 columns of all tokens, their scales, and their sums of groups as
+// the columns of a product with the minimums, 32 bytes a token. Strides are those of runs and of 256 columns.
+template <int GROUP>
+struct HalfLevels {
+    static constexpr bool PADDED = true;
+
+    static __device__ uint32_t two(const int (&levels)[8], int i) {
+        return pack_halves(static_cast<float>(levels[i]), static_cast<float>(levels[i + 2]));
+    }
+    static __device__ uint16_t whole(int value) { return float_to_half(static_cast<float>(value)); }
+
+    static __device__ void store(const FormArguments& a, int token, int column, const float (&values)[8]) {
+        const int lane = threadIdx.x % 32, place = token % 8;
+        const float2 found = Quantized<Block::Q8_K, Sums::WHOLE, GROUP>::find_scale(values);
+        int levels[8], sum = 0;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            levels[i] = min(127, __float2int_rn(__fmul_rn(values[i], found.x)));
+            sum += levels[i];
+        }
+        uint8_t* row = a.levels + static_cast<int64_t>(column / 64) * a.level_stride + token / 8 * 1024 + place * 128;
+        const int piece = column % 64 / 16 * 2, within = column % 16;
+        *reinterpret_cast<uint2*>(row + (piece ^ place) * 16 + within) = make_uint2(two(levels, 0), two(levels, 4));
+        *reinterpret_cast<uint2*>(row + ((piece + 1) ^ place) * 16 + within) =
+            make_uint2(two(levels, 1), two(levels, 5));
+        const int64_t tile = column / 256;
+        if (lane == 0) a.scales[tile * a.scale_stride + token] = found.y;
+        sum = sum_of_lanes<GROUP / 8>(sum);
+        if (lane % (GROUP / 8) != 0) return;
+        uint16_t* sums = reinterpret_cast<uint16_t*>(a.sums + tile * a.sum_stride + token / 8 * 256 + place * 32);
+        const int group = column % 256 / GROUP, other = place / 4;
+        if constexpr (GROUP == 16) sums[(group / 8 ^ other) * 8 + group % 8] = whole(sum);
+        else {
+            const int sixty_fourths = (sum + 32) >> 6;
+            sums[other * 8 + group] = whole(sum - 64 * sixty_fourths);
+            sums[(1 - other) * 8 + group] = whole(sixty_fourths);
+        }
+    }
+};

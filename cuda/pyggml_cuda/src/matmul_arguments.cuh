@@ -12,6 +12,7 @@ struct MatmulArguments {
     const uint8_t* levels;               // activations, in the form that the format is multiplied with
     const float* scales;
     const uint8_t* sums;
+    float* parts;  // (n_parts, n_tokens, n_row_tiles * 16), where blocks sum up a part each (matmul_wide.cu)
     int n_rows[MAX_MATRICES];
     int first_tiles[MAX_MATRICES];  // of 16 rows, counted over all matrices; those of absent matrices are out of reach
     int n_row_tiles;                // of all matrices

@@ -7,6 +7,7 @@ using int16_t = short;
 using uint16_t = unsigned short;
 using uint32_t = unsigned int;
 using int64_t = long long;
+using uint64_t = unsigned long long;
 
 [[maybe_unused]] constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 

@@ -7,7 +7,7 @@ from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.graph import Value
 from pyggml_cuda import device
 from pyggml_cuda.convert import Source, convert
-from pyggml_cuda.formats import FLOATS, Form
+from pyggml_cuda.formats import FLOATS, Form, WideForm
 from pyggml_cuda.matmul import Activation
 
 
@@ -19,17 +19,18 @@ class Pending:
     source: Callable[[Addresses], Source]
 
 
-def form_bytes(form: Form, n_rows: int, n_columns: int) -> int:
+def form_bytes(form: Form | WideForm, n_rows: int, n_columns: int) -> int:
     """Bytes of rows in a form: levels, scales, sums."""
-    strides = form.level_stride(n_columns), 4 * form.scale_stride(n_columns), form.sum_stride(n_columns)
-    return n_rows * sum(strides)
+    sizes = form.strides(n_rows, n_columns)
+    return sizes.level_bytes + sizes.scale_bytes + sizes.sum_bytes
 
 
-def activation(form: Form, n_rows: int, n_columns: int, address: int) -> Activation:
+def activation(form: Form | WideForm, n_rows: int, n_columns: int, address: int) -> Activation:
     """Where levels, scales and sums of rows at an address lie."""
-    levels, scales, sums = form.level_stride(n_columns), form.scale_stride(n_columns), form.sum_stride(n_columns)
-    scale_address = address + n_rows * levels
-    return Activation(address, scale_address, scale_address + 4 * n_rows * scales, levels, scales, sums)
+    sizes = form.strides(n_rows, n_columns)
+    scales = address + sizes.level_bytes
+    sums = scales + sizes.scale_bytes
+    return Activation(address, scales, sums, sizes.level_stride, sizes.scale_stride, sizes.sum_stride)
 
 
 class Activations:
@@ -38,7 +39,7 @@ class Activations:
     def __init__(self, operations: list[Operation]) -> None:
         self._operations = operations
         self._pending: dict[int, Pending] = {}
-        self._forms: dict[tuple[int, Form], Buffer] = {}
+        self._forms: dict[tuple[int, Form | WideForm], Buffer] = {}
 
     def set_floats(self, value: Value, buffer: Buffer) -> None:
         """Floats that some operation writes."""
@@ -52,7 +53,7 @@ class Activations:
         """The value as floats."""
         return self.form(value, FLOATS, n_rows)
 
-    def form(self, value: Value, form: Form, n_rows: int) -> Buffer:
+    def form(self, value: Value, form: Form | WideForm, n_rows: int) -> Buffer:
         """The value in a form; the first call adds the operation that converts it."""
         key = value.index, form
         if key not in self._forms:
@@ -64,7 +65,7 @@ class Activations:
         floats = self._forms[value.index, FLOATS]
         return Pending((floats,), lambda at: Source("Plain", value.n_columns, at(floats)))
 
-    def _convert(self, pending: Pending, form: Form, n_rows: int, n_columns: int) -> Buffer:
+    def _convert(self, pending: Pending, form: Form | WideForm, n_rows: int, n_columns: int) -> Buffer:
         out = Buffer(form_bytes(form, n_rows, n_columns))
 
         def build(at: Addresses) -> device.Action:

@@ -9,7 +9,7 @@ from pyggml.backend.cuda.activations import Activations, Pending
 from pyggml.backend.cuda.cache import CUDACache
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
-from pyggml.backend.cuda.products import multiply
+from pyggml.backend.cuda.products import input_form, multiply
 from pyggml.backend.cuda.weights import cuda_weight
 from pyggml_cuda import attention, device, largest, rope, rows
 from pyggml_cuda.attention import AttentionShape
@@ -127,8 +127,7 @@ class Lowering:
         returns how many nodes that were."""
         group = _alike(nodes)
         first, n = group[0], self._n(group[0].x)
-        form = cuda_weight(first.weight).format
-        x = self._values.form(first.x, form.form, n)
+        x = self._values.form(first.x, input_form(first, n), n)
         sum_node = nodes[1] if len(group) == 1 and len(nodes) > 1 else None
         addend = None
         if isinstance(sum_node, g.Add) and n_uses[first.output.index] == 1 and first.output in sum_node.inputs:

@@ -6,8 +6,18 @@ from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import activation
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.weights import cuda_weight
-from pyggml_cuda import device, matmul
-from pyggml_cuda.formats import BFLOATS, RowFormat
+from pyggml_cuda import device, matmul, matmul_wide
+from pyggml_cuda.formats import BFLOATS, Form, RowFormat, TileFormat, WideForm
+
+
+def input_form(node: g.Linear, n_rows: int) -> Form | WideForm:
+    """The form that a product takes its input in."""
+    return _wide_form(node, n_rows) or cuda_weight(node.weight).format.form
+
+
+def _wide_form(node: g.Linear, n_rows: int) -> WideForm | None:
+    """The form that its product by warpgroups takes; None if there is a better way."""
+    return matmul_wide.wide_form(cuda_weight(node.weight).format, n_rows, device.compute_capability())
 
 
 def multiply(
@@ -16,9 +26,15 @@ def multiply(
     """Products of one input `x`, in the form of their weights' format, with up to three matrices; the addend belongs to
     a single one."""
     form = cuda_weight(nodes[0].weight).format
+    reads = (x,) if addend is None else (x, addend)
+    if isinstance(form, TileFormat) and _wide_form(nodes[0], n_rows):
+        sizes = [node.weight.n_rows for node in nodes]
+        parts = Buffer(matmul_wide.parts_bytes(form, sizes, n_rows, nodes[0].weight.n_columns))
+        return Operation(
+            reads, (*outputs, parts), lambda at: _by_warpgroups(nodes, x, addend, outputs, parts, n_rows, at)
+        )
     by_cublas = isinstance(form, RowFormat) and n_rows > matmul.FEW_TOKENS_OF_ROWS
     build = _by_cublas if by_cublas else _by_kernel
-    reads = (x,) if addend is None else (x, addend)
     return Operation(reads, tuple(outputs), lambda at: build(nodes, x, addend, outputs, n_rows, at), not by_cublas)
 
 
@@ -48,6 +64,25 @@ def _by_kernel(
     form, n_columns = cuda_weight(nodes[0].weight).format, nodes[0].weight.n_columns
     rows = activation(form.form, n_rows, n_columns, at(x))
     return device.launching(matmul.multiply(form, _matrices(nodes, addend, outputs, at), rows, n_rows, n_columns))
+
+
+def _by_warpgroups(
+    nodes: Sequence[g.Linear],
+    x: Buffer,
+    addend: Buffer | None,
+    outputs: Sequence[Buffer],
+    parts: Buffer,
+    n_rows: int,
+    at: Addresses,
+) -> device.Action:
+    form, n_columns, wide = cuda_weight(nodes[0].weight).format, nodes[0].weight.n_columns, _wide_form(nodes[0], n_rows)
+    if not isinstance(form, TileFormat) or wide is None:
+        raise TypeError("warpgroups multiply tiles")
+    rows = activation(wide, n_rows, n_columns, at(x))
+    matrices = _matrices(nodes, addend, outputs, at)
+    launches = matmul_wide.multiply(form, matrices, rows, n_rows, n_columns, at(parts))
+    actions = [device.launching(each) for each in launches]
+    return lambda stream: device.run(actions, stream)
 
 
 def _by_cublas(
