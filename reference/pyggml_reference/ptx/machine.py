@@ -23,7 +23,9 @@ def launch(program: Program, name: str, grid: Grid, parameters: bytes, memory: D
         n = min(at_once, n_blocks - first)
         threads = Threads(program, kernel, grid, parameters, memory, first, n)
         threads.global_symbols = addresses
-        _run(kernel, threads)
+        # Infinities and NaN are numbers to a GPU.
+        with np.errstate(all="ignore"):
+            _run(kernel, threads)
 
 
 def _place_globals(program: Program, memory: DeviceMemory) -> dict[str, int]:

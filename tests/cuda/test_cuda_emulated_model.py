@@ -1,0 +1,55 @@
+"""Whole decoders on a GPU that the emulator stands for: the numbers are the CPU's, however batches are cut."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings; kernels are emulated without it")
+
+from pyggml.backend.cuda import CUDABackend
+from pyggml.backend.protocol import CacheShape
+from tests.cuda.emulated_device import EmulatedDevice
+from tests.kernels.small_decoder import N_BATCH, N_SEQUENCES, N_VOCAB, Decoder, Part, Runner
+
+SHAPE = CacheShape(2, 2, 64, 64, 24, 4, "f16", "f16")
+TEXT = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 32, 38, 4, 6, 26, 43, 3, 8, 32, 7, 9, 5]
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
+    emulated = EmulatedDevice()
+    emulated.install(monkeypatch)
+    return emulated
+
+
+def runners(format_name: str) -> list[Runner]:
+    """The same decoder on the CPU and on the device."""
+    decoder = Decoder(format_name, True)
+    on_cpu = Runner(decoder, cache_format="f16")
+    on_gpu = Runner(decoder, cache_format="f16")
+    backend: Any = CUDABackend(N_BATCH, N_SEQUENCES)
+    on_gpu.executable = backend.compile(decoder.graph(backend), backend.cache(SHAPE))
+    return [on_cpu, on_gpu]
+
+
+def nmse(found: npt.NDArray[np.float32], exact: npt.NDArray[np.float32]) -> float:
+    return float(((found.astype(np.float64) - exact) ** 2).sum() / (exact.astype(np.float64) ** 2).sum())
+
+
+@pytest.mark.parametrize("format_name", ["Q4_K", "Q3_K", "Q8_0", "F16"])
+def test_a_text_in_batches(device: EmulatedDevice, format_name: str) -> None:
+    cpu, gpu = (each.read(TEXT, [20, 1, 2]) for each in runners(format_name))
+    assert cpu.shape == (len(TEXT), N_VOCAB)
+    assert nmse(gpu, cpu) < 1e-4
+    wide = any(each.startswith("matmul_wide") for each in device.launched)
+    assert wide == (format_name in ("Q4_K", "Q3_K"))
+
+
+def test_sequences_together(device: EmulatedDevice) -> None:
+    results = []
+    for runner in runners("Q4_K"):
+        runner.run([Part(0, 0, TEXT[:5], []), Part(2, 0, TEXT[5:12], [6])])
+        results.append(runner.run([Part(0, 5, TEXT[5:6], [0]), Part(1, 0, TEXT[:9], [3, 8]), Part(2, 7, [1], [0])]))
+    assert nmse(results[1], results[0]) < 1e-4
