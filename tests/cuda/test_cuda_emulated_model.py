@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings; kernels are emulated without it")
 
 from pyggml.backend.cuda import CUDABackend
-from pyggml.backend.protocol import CacheShape
+from pyggml.backend.protocol import CacheShape, RankingExecutable, Step
+from pyggml_reference import cuda_twins
 from tests.cuda.emulated_device import EmulatedDevice
 from tests.kernels.small_decoder import N_BATCH, N_SEQUENCES, N_VOCAB, Decoder, Part, Runner
 
@@ -53,3 +54,27 @@ def test_sequences_together(device: EmulatedDevice) -> None:
         runner.run([Part(0, 0, TEXT[:5], []), Part(2, 0, TEXT[5:12], [6])])
         results.append(runner.run([Part(0, 5, TEXT[5:6], [0]), Part(1, 0, TEXT[:9], [3, 8]), Part(2, 7, [1], [0])]))
     assert nmse(results[1], results[0]) < 1e-4
+
+
+def test_the_largest_logits_are_those_of_all(device: EmulatedDevice) -> None:
+    runner: Any = runners("Q8_0")[1]
+    executable, steps = runner.executable, list[Step]()
+    assert isinstance(executable, RankingExecutable)
+
+    class Recording:
+        """Runs, and keeps the steps."""
+
+        def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+            steps.append(step)
+            return executable.run(step, received)
+
+    runner.executable = Recording()
+    logits = runner.run([Part(0, 0, TEXT[:5], [4]), Part(2, 0, TEXT[5:12], [0, 6])]).copy()
+    (step,) = steps
+    for _ in range(2):
+        found = executable.rank(step)
+        values, places = cuda_twins.largest(logits, N_VOCAB)
+        np.testing.assert_array_equal(found.places, places)
+        np.testing.assert_array_equal(found.values, values)
+        for output in (2, 0, 1):
+            np.testing.assert_array_equal(executable.row(output), logits[output])
