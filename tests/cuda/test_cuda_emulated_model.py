@@ -66,7 +66,8 @@ def test_the_largest_logits_are_those_of_all(device: EmulatedDevice) -> None:
 
         def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
             steps.append(step)
-            return executable.run(step, received)
+            result: npt.NDArray[np.float32] = executable.run(step, received)
+            return result
 
     runner.executable = Recording()
     logits = runner.run([Part(0, 0, TEXT[:5], [4]), Part(2, 0, TEXT[5:12], [0, 6])]).copy()
