@@ -27,9 +27,14 @@ class Penalties:
         """Start with no text."""
         self.description = f"penalties of {repeat:g}/{frequency:g}/{presence:g} over {last_n} tokens"
         self._repeat, self._frequency, self._presence = (np.float32(value) for value in (repeat, frequency, presence))
-        self.only_lowers = repeat >= 1 and frequency >= 0 and presence >= 0
+        self._only_lowers = repeat >= 1 and frequency >= 0 and presence >= 0
         self._recent: deque[int] = deque(maxlen=last_n)
         self._counts: dict[int, int] = {}
+
+    @property
+    def n_lowered(self) -> int | None:
+        """How many logits it lowers now; None if it may raise some."""
+        return len(self._counts) if self._only_lowers else None
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Lower the logits of recent tokens."""

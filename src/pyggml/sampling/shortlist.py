@@ -15,17 +15,19 @@ from pyggml.sampling.stage import Filter, Stage
 class Shortlist:
     """Stages that can do no more than lower logits, and the top-k behind them."""
 
-    lowering: Sequence[Stage]
+    lowering: Sequence[Filter | Penalties | Dry]
     n_kept: int
 
     @classmethod
     def at_the_head_of(cls, stages: Sequence[Stage]) -> "Shortlist | None":
         """None for a chain that begins otherwise: it needs all logits."""
-        for index, stage in enumerate(stages):
+        lowering: list[Filter | Penalties | Dry] = []
+        for stage in stages:
             if isinstance(stage, Filter) and stage.n_kept:
-                return cls(stages[:index], stage.n_kept)
-            if not (isinstance(stage, Filter | Penalties | Dry) and stage.only_lowers):
+                return cls(lowering, stage.n_kept)
+            if not isinstance(stage, Filter | Penalties | Dry) or stage.n_lowered is None:
                 return None
+            lowering.append(stage)
         return None
 
     @property
@@ -39,7 +41,10 @@ class Shortlist:
         None where the others matter: if one of them could be among those that are kept, or if some that are kept are
         equal, for their order comes from steps through all logits (see ordering.py).
         """
-        bound, candidates = largest.logits[-1], largest
+        # As many that no stage lowers are among these as are kept, and one more.
+        n_needed = self.n_kept + 1 + sum(stage.n_lowered or 0 for stage in self.lowering)
+        candidates = largest.take(slice(n_needed), is_sorted=True)
+        bound = candidates.logits[-1]
         for stage in self.lowering:
             candidates = stage.apply(candidates)
         if self.lowering and np.isnan(candidates.logits).any():

@@ -30,8 +30,8 @@ class Filter:
 
     description: str
     apply: Callable[[Candidates], Candidates]
-    only_lowers: bool = False
-    """Whether all that it does is to lower logits."""
+    n_lowered: int | None = None
+    """How many logits it lowers, if that is all that it does."""
     n_kept: int = 0
     """For top-k, how many it keeps; 0 for all others."""
 

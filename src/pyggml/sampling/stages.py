@@ -51,8 +51,11 @@ def _biases(options: SamplingOptions, vocabulary: Vocabulary) -> dict[int, float
 def _bias(biases: Mapping[int, float]) -> Stage:
     tokens = np.array(list(biases), np.int32)
     values = np.array(list(biases.values()), np.float32)
-    function, only_lowers = partial(logit_bias, tokens=tokens, biases=values), bool((values <= 0).all())
-    return Filter(f"bias on {len(biases)} tokens", function, only_lowers=only_lowers)
+    function, n_lowered = (
+        partial(logit_bias, tokens=tokens, biases=values),
+        len(tokens) if (values <= 0).all() else None,
+    )
+    return Filter(f"bias on {len(biases)} tokens", function, n_lowered)
 
 
 def _last_stage(options: SamplingOptions, vocabulary: Vocabulary, seed: int) -> Stage:
