@@ -4,6 +4,7 @@ python -m benchmarks.cuda.kernels
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,9 +48,7 @@ def report(name: str, error: float | np.integer[Any], bound: float) -> None:
 
 def run(*launches: Launch) -> None:
     """Launch and wait."""
-    stream = Stream.null
-    device.run([device.launching(each) for each in launches], stream)
-    stream.synchronize()
+    device.run_now(*launches)
 
 
 def random_blocks(form: Format, n_rows: int, n_columns: int) -> Bytes:
@@ -221,7 +220,7 @@ def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, seg
         parts = cupy.full(n_bytes, 0xFF, cupy.uint8)
         run(*matmul_wide.multiply(chosen, matrices, activation.activation, len(x), n_columns, parts.data.ptr))
     elif isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
-        run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns))
+        run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns, device.compute_capability()))
     else:
         device.multiplying(
             weights.data.ptr, activation.levels.data.ptr, outs[0].data.ptr, chosen.number_bytes,
@@ -232,25 +231,37 @@ def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, seg
     return cupy.asnumpy(outs[0])
 
 
-def check_products() -> None:
-    """Products against float64, and the same bits in every batch."""
-    for name in (*PACKED, *OTHERS, *FLOAT_FORMATS):
-        form = format_named(name)
-        n_rows, n_columns = 261, (1280 if form.block_size in (1, 256) else 1216)
-        data = random_blocks(form, n_rows, n_columns)
-        weights = place(form, data, n_rows, n_columns)
-        x = RNG.standard_normal((131, n_columns)).astype(np.float32)
-        exact = exact_product(form, data, x, n_columns)
-        on_device = cupy.asarray(x)
-        results = {}
-        for n in (1, 2, 5, 8, 9, 20, 64, 131):
-            results[n] = product(form, weights, on_device[:n], n_rows, n_columns, 3 if n < 9 or n == 20 else 1)
-            error = np.linalg.norm(results[n] - 3 * BIAS - exact[:n]) / np.linalg.norm(exact[:n])
-            bound = 1e-6 if n < 9 or isinstance(form, LevelFormat) else 1e-3
-            report(f"product {name} {n} tokens", float(error), bound)
-        if isinstance(form, LevelFormat):
-            wrong = sum(np.count_nonzero(results[n] != results[131][:n]) for n in results)
-            report(f"product {name}: results that depend on the batch", wrong, 0)
+#: Sizes of a matrix with rows of whole blocks of 256 or of 32, and batches.
+ROWS, COLUMNS, BATCHES = 261, {256: 1280, 32: 1216}, (1, 2, 5, 8, 9, 20, 64, 131)
+
+
+def check_product(
+    name: str, n_rows: int = ROWS, columns: Mapping[int, int] = COLUMNS, batches: Sequence[int] = BATCHES
+) -> None:
+    """A format's products against float64, and the same bits in every batch."""
+    form = format_named(name)
+    n_columns = columns[256 if form.block_size in (1, 256) else 32]
+    data = random_blocks(form, n_rows, n_columns)
+    weights = place(form, data, n_rows, n_columns)
+    x = RNG.standard_normal((max(batches), n_columns)).astype(np.float32)
+    exact = exact_product(form, data, x, n_columns)
+    on_device = cupy.asarray(x)
+    results = {}
+    for n in batches:
+        results[n] = product(
+            form,
+            weights,
+            on_device[:n],
+            n_rows,
+            n_columns,
+            3 if n < 9 or (n == 20 and isinstance(form, LevelFormat)) else 1,
+        )
+        error = np.linalg.norm(results[n] - 3 * BIAS - exact[:n]) / np.linalg.norm(exact[:n])
+        bound = 1e-6 if n < 9 or isinstance(form, LevelFormat) else 1e-3
+        report(f"product {name} {n} tokens", float(error), bound)
+    if isinstance(form, LevelFormat):
+        wrong = sum(np.count_nonzero(results[n] != results[max(batches)][:n]) for n in results)
+        report(f"product {name}: results that depend on the batch", wrong, 0)
 
 
 def check_sources() -> None:
@@ -406,7 +417,8 @@ def check_all() -> None:
     """Every check; `failures` then names those that failed."""
     check_forms()
     check_wide_forms()
-    check_products()
+    for name in (*PACKED, *OTHERS, *FLOAT_FORMATS):
+        check_product(name)
     check_sources()
     check_largest()
     for case in ATTENTION:

@@ -69,7 +69,7 @@ def time_products() -> Iterator[str]:
                     device.launching(
                         matmul.multiply(
                             chosen, [matmul.Matrix(pool.data.ptr + i * n_bytes, n_rows, out.data.ptr)],
-                            x.activation, n, n_columns,
+                            x.activation, n, n_columns, device.compute_capability(),
                         )
                     )
                     for i in range(copies if n <= 64 else 3)
@@ -100,7 +100,7 @@ def time_shapes() -> Iterator[str]:
                 for shape in ((64, 8), (64, 4), (32, 8), (32, 4)):
                     launch = matmul.multiply(
                         chosen, [matmul.Matrix(pool.data.ptr, n_rows, out.data.ptr)], x.activation, n, n_columns,
-                        matmul.BlockShape(*shape),
+                        device.compute_capability(), matmul.BlockShape(*shape),
                     )  # fmt: skip
                     time = seconds([device.launching(launch)] * 3, 7)
                     line += f" {shape} {time * 1e6:.1f} us {2 * n_rows * n_columns * n / time / 1e12:.0f} T;"

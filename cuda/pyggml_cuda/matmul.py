@@ -77,8 +77,10 @@ class BlockShape:
     """16 rows each"""
 
 
-def block_shape(n_tokens: int, row_tiles: int) -> BlockShape:
-    """Blocks as large as leave enough of them for all multiprocessors."""
+def block_shape(n_tokens: int, row_tiles: int, capability: tuple[int, int]) -> BlockShape:
+    """Blocks as large as leave enough of them for all multiprocessors, and as there is shared memory for."""
+    if capability < (8, 0):
+        return BlockShape(32, 8)
     if n_tokens > 64:
         return BlockShape(64, 4)
     if n_tokens > 32 and row_tiles >= 6 * MULTIPROCESSORS:
@@ -92,9 +94,11 @@ def multiply(
     x: Activation,
     n_tokens: int,
     n_columns: int,
+    capability: tuple[int, int],
     shape: BlockShape | None = None,
 ) -> Launch:
-    """Products of up to three matrices of one format and width with the same activations; `shape` for many tokens."""
+    """Products of up to three matrices of one format and width with the same activations, on a GPU of some compute
+    capability; `shape` for many tokens."""
     if isinstance(form, RowFormat):
         return _multiply_rows(form, matrices, x, n_tokens, n_columns)
     arguments, row_tiles = matmul_arguments(form, matrices, x, n_tokens, n_columns)
@@ -103,7 +107,7 @@ def multiply(
         kernel = KernelName("matmul_few.cu", f"matmul_few<{form.expression}, {width}>", (form.header,))
         n_warps = min(int(arguments["n_parts"]), _FEW_SHAPES[width])
         return Launch(kernel, (row_tiles, 1, 1), 32 * n_warps, (arguments,))
-    shape = shape or block_shape(n_tokens, row_tiles)
+    shape = shape or block_shape(n_tokens, row_tiles, capability)
     name = f"matmul_many<{form.expression}, {shape.n_tokens}, {shape.n_warps}>"
     grid = (blocks(n_tokens, shape.n_tokens), blocks(row_tiles, shape.n_warps), 1)
     # Two stages of activations at a tile: levels, scales and sums, each padded; the sums (src/matmul_many.cu).

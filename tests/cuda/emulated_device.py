@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pyggml_cuda import cache_store, device
+from pyggml_cuda import cache_store, device, trial
 from pyggml_cuda.launch import Launch
 from pyggml_reference.ptx.memory import GLOBAL_BASE
 from tests.cuda.emulation import Emulator
@@ -114,7 +114,7 @@ class EmulatedDevice:
     """A GPU of some compute capability, with 64 MiB of memory."""
 
     def __init__(self, capability: tuple[int, int] = (9, 0), n_bytes: int = 1 << 26) -> None:
-        self.emulator = Emulator(n_bytes)
+        self.emulator = Emulator(n_bytes, f"{capability[0]}{capability[1]}")
         self.cupy = EmulatedCuPy(self.emulator)
         self.capability = capability
         self.launched: list[str] = []
@@ -140,6 +140,7 @@ class EmulatedDevice:
             monkeypatch.setattr(device, name, function)
         monkeypatch.setattr(cache_store, "cupy", self.cupy)
         monkeypatch.setattr(cache_store, "settle", lambda: None)
+        trial.wide_products_agree.cache_clear()
         monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: True)
 
     def _launching(self, launch: Launch) -> Action:

@@ -17,23 +17,22 @@ _MEMORY = 1 << 28
 
 
 @cache
-def _compiled(kernel: KernelName) -> tuple[Program, str]:
-    text, name = compile_to_ptx(
-        program(kernel.file, kernel.headers), kernel.file, kernel.expression, kernel.architecture or 90
-    )
+def _compiled(kernel: KernelName, architecture: str) -> tuple[Program, str]:
+    text, name = compile_to_ptx(program(kernel.file, kernel.headers), kernel.file, kernel.expression, architecture)
     return Program(text), name
 
 
 class Emulator:
     """Memory, and launches."""
 
-    def __init__(self, n_bytes: int = _MEMORY) -> None:
+    def __init__(self, n_bytes: int = _MEMORY, architecture: str = "90") -> None:
+        self._architecture = architecture
         self.memory = DeviceMemory(n_bytes)
         self.n_launches = 0
 
     def run(self, launched: Launch) -> None:
         """Run a launch to its end."""
-        compiled, name = _compiled(launched.kernel)
+        compiled, name = _compiled(launched.kernel, launched.kernel.architecture or self._architecture)
         self.n_launches += 1
         grid = Grid(launched.grid, launched.block, launched.shared_bytes)
         offsets = list(compiled.kernels[name].parameters.values())

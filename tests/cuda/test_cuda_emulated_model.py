@@ -1,5 +1,6 @@
 """Whole decoders on a GPU that the emulator stands for: the numbers are the CPU's, however batches are cut."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings; k
 
 from pyggml.backend.cuda import CUDABackend
 from pyggml.backend.protocol import CacheShape, RankingExecutable, Step
+from pyggml_cuda import matmul, matmul_wide
 from pyggml_reference import cuda_twins
 from tests.cuda.emulated_device import EmulatedDevice
 from tests.kernels.small_decoder import N_BATCH, N_SEQUENCES, N_VOCAB, Decoder, Part, Runner
@@ -46,6 +48,20 @@ def test_a_text_in_batches(device: EmulatedDevice, format_name: str) -> None:
     assert nmse(gpu, cpu) < 1e-4
     wide = any(each.startswith("matmul_wide") for each in device.launched)
     assert wide == (format_name in ("Q4_K", "Q3_K"))
+
+
+def test_products_that_come_out_wrong_are_left_alone(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    multiply = matmul_wide.multiply
+
+    def spoiled(form: Any, matrices: Any, x: matmul.Activation, *others: Any) -> Any:
+        # All columns with the scales of the first 256.
+        return multiply(form, matrices, replace(x, scale_stride=0), *others)
+
+    monkeypatch.setattr(matmul_wide, "multiply", spoiled)
+    cpu, gpu = runners("Q4_K")
+    with pytest.warns(RuntimeWarning, match="products of Q4_K by warpgroups come out wrong on this GPU"):
+        found = gpu.read(TEXT, [20])
+    assert nmse(found, cpu.read(TEXT, [20])) < 1e-4
 
 
 def test_sequences_together(device: EmulatedDevice) -> None:

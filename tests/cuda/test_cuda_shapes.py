@@ -42,7 +42,16 @@ def test_tiles_hold_each_query_once_and_one_sequence_each(sizes: list[int], grou
 def test_batches_have_their_kernels(n_tokens: int, kernel: str) -> None:
     form = device_format(format_named("Q4_K"))
     x = matmul.Activation(0, 0, 0, 0, 0, 0)
-    launch = matmul.multiply(form, [matmul.Matrix(0, 100, 0)], x, n_tokens, 512)
+    launch = matmul.multiply(form, [matmul.Matrix(0, 100, 0)], x, n_tokens, 512, (8, 0))
     assert kernel in launch.kernel.expression
     assert launch.block % 32 == 0
     assert int(launch.arguments[0]["n_row_tiles"]) == 7
+
+
+@pytest.mark.parametrize("n_tokens", [17, 64, 500])
+def test_old_gpus_have_room_for_blocks(n_tokens: int) -> None:
+    for name in ("Q2_K", "Q4_K", "Q8_0", "Q4_1", "IQ2_XS"):
+        form = device_format(format_named(name))
+        x = matmul.Activation(0, 0, 0, 0, 0, 0)
+        launch = matmul.multiply(form, [matmul.Matrix(0, 10**5, 0)], x, n_tokens, 512, (7, 5))
+        assert launch.shared_bytes <= 64 << 10

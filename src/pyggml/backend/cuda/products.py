@@ -6,7 +6,7 @@ from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import activation
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.weights import cuda_weight
-from pyggml_cuda import device, matmul, matmul_wide
+from pyggml_cuda import device, matmul, matmul_wide, trial
 from pyggml_cuda.formats import BFLOATS, Form, RowFormat, TileFormat, WideForm
 
 
@@ -17,7 +17,9 @@ def input_form(node: g.Linear, n_rows: int) -> Form | WideForm:
 
 def _wide_form(node: g.Linear, n_rows: int) -> WideForm | None:
     """The form that its product by warpgroups takes; None if there is a better way."""
-    return matmul_wide.wide_form(cuda_weight(node.weight).format, n_rows, device.compute_capability())
+    form = cuda_weight(node.weight).format
+    wide = matmul_wide.wide_form(form, n_rows, device.compute_capability())
+    return wide if isinstance(form, TileFormat) and wide and trial.wide_products_agree(form) else None
 
 
 def multiply(
@@ -63,7 +65,9 @@ def _by_kernel(
 ) -> device.Action:
     form, n_columns = cuda_weight(nodes[0].weight).format, nodes[0].weight.n_columns
     rows = activation(form.form, n_rows, n_columns, at(x))
-    return device.launching(matmul.multiply(form, _matrices(nodes, addend, outputs, at), rows, n_rows, n_columns))
+    matrices = _matrices(nodes, addend, outputs, at)
+    launch = matmul.multiply(form, matrices, rows, n_rows, n_columns, device.compute_capability())
+    return device.launching(launch)
 
 
 def _by_warpgroups(
