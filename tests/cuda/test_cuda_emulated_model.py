@@ -95,3 +95,21 @@ def test_the_largest_logits_are_those_of_all(device: EmulatedDevice) -> None:
         np.testing.assert_array_equal(found.values, values)
         for output in (2, 0, 1):
             np.testing.assert_array_equal(executable.row(output), logits[output])
+
+
+def test_filling_a_batch_up_changes_no_bit(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    def results(executable: Any) -> list[npt.NDArray[np.float32]]:
+        """Nine sequences begin together, then go on, one of them with a prompt."""
+        n, pages = 9, np.arange(18, dtype=np.int32).reshape(9, 2)
+        first = np.arange(n, dtype=np.int32)
+        begin = Step(np.array(TEXT[:n], np.int32), np.zeros(n, np.int32), first, pages, first)
+        sequences = np.array([0, *[8] * 5, 3, 4, 5], np.int32)
+        positions = np.array([1, 1, 2, 3, 4, 5, 1, 1, 1], np.int32)
+        go_on = Step(begin.tokens, positions, sequences, pages, np.array([0, 5, 8], np.int32))
+        return [executable.run(each).copy() for each in (begin, go_on)]
+
+    found = results(runners("Q8_0")[1].executable)
+    monkeypatch.setattr("pyggml.backend.cuda.backend.padded", lambda step, n_batch: step)
+    expected = results(runners("Q8_0")[1].executable)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -104,6 +104,13 @@ def test_the_second_run_of_a_shape_is_a_graph(device: FakeDevice) -> None:
     assert executable.run(step(9, [])).shape == (0, N_VOCAB)
 
 
+def test_batches_of_about_one_size_share_a_graph(device: FakeDevice) -> None:
+    executable = DeviceDecoder("Q8_0", True).compiled_for(CUDABackend(N_BATCH, N_SEQUENCES))
+    for n, n_graphs in ((9, 0), (11, 1), (16, 1), (17, 1), (20, 2), (19, 2)):
+        assert executable.run(step(n, [0, n - 1])).shape == (2, N_VOCAB)
+        assert device.n_captured == n_graphs
+
+
 def test_ranked_results_stay_on_the_device(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = CUDABackend(N_BATCH, N_SEQUENCES)
     executable = DeviceDecoder("Q8_0", True).compiled_for(backend)
@@ -244,7 +251,7 @@ def test_memory_may_be_full_later(device: FakeDevice, monkeypatch: pytest.Monkey
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
     monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
-    with pytest.raises(DeviceMemoryError, match="no room for what 9 tokens come to in between; a smaller -ub or -ngl"):
+    with pytest.raises(DeviceMemoryError, match="no room for what 16 tokens come to in between; a smaller -ub or -ngl"):
         executable.run(step(9, [0]))
     with pytest.raises(DeviceMemoryError, match=f"no room for what comes with a batch of {N_BATCH} tokens"):
         backend.compile(graph, its_cache)

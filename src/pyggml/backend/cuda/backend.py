@@ -12,6 +12,7 @@ from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import lay_out
+from pyggml.backend.cuda.padding import padded, padded_size, repeat_last
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
@@ -86,6 +87,8 @@ class CUDAExecutable:
         self._group = _group(graph, cache)
         first = next(node for node in graph.nodes if isinstance(node, Embed | Receive))
         self._table = host_table(first.table) if isinstance(first, Embed) else None
+        self._first_kind = first.output.rows
+        self._n_batch = n_batch
         n_tiles = n_batch * (self._group + 1)
         self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, first.output.n_columns)
         self._stream = device.new_stream()
@@ -103,7 +106,8 @@ class CUDAExecutable:
         return result
 
     def _begin(self, step: Step, received: npt.NDArray[np.float32] | None, n_largest: int = 0) -> _Plan:
-        """Send a step, and start its plan, which ranks so many of the results."""
+        """Send a step, filled up, and start its plan, which ranks so many of the results."""
+        step = padded(step, self._n_batch)
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
         shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group)
         plan = self._plan(n_rows, shape, n_largest)
@@ -129,7 +133,7 @@ class CUDAExecutable:
             return self._table.rows(step.tokens)
         if received is None:
             raise TypeError("a graph that begins with rows of another needs these")
-        return received
+        return repeat_last(received, len(step.tokens if self._first_kind == "tokens" else step.outputs))
 
     def _start(self, plan: _Plan) -> None:
         """A plan's first run launches kernel by kernel: shapes that never come again need no graph."""
@@ -188,15 +192,16 @@ class RankingCUDAExecutable(CUDAExecutable):
 
     def rank(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> Largest:
         """See `RankingExecutable.rank`."""
-        n, n_numbers = len(step.outputs), len(step.outputs) * self._n_largest
-        if 2 * n_numbers > self._host_largest.size:
-            self._host_largest = device.pinned(8 * n_numbers).view(np.int32)
-        found = self._host_largest[: 2 * n_numbers]
+        n = padded_size(len(step.outputs), self._n_batch)
+        n_numbers = 2 * n * self._n_largest
+        if n_numbers > self._host_largest.size:
+            self._host_largest = device.pinned(4 * n_numbers).view(np.int32)
+        found = self._host_largest[:n_numbers]
         with at_work():
             plan = self._begin(step, received, self._n_largest)
             self._finish(found, plan.largest)
-        self._n_ranked, self._ranked_address = n, plan.result
-        values, places = found.reshape(2, n, self._n_largest)
+        self._n_ranked, self._ranked_address = len(step.outputs), plan.result
+        values, places = found.reshape(2, n, self._n_largest)[:, : len(step.outputs)]
         return Largest(values.view(np.float32), places)
 
     def row(self, output: int) -> npt.NDArray[np.float32]:

@@ -43,15 +43,15 @@ class StepInputs:
         rows: npt.NDArray[np.float32],
         stream: Any,
     ) -> None:
-        """Begin to copy a step's inputs; the step before has to be over."""
+        """Begin to copy the inputs of a step, which is padded; the step before has to be over."""
         n = len(step.tokens)
         self._positions[:n] = step.positions
-        self._sequences[:n] = step.sequences * step.page_table.shape[1]
+        n_sequences, n_pages = step.page_table.shape
+        self._sequences[:n] = np.minimum(step.sequences, n_sequences - 1) * n_pages
         self._outputs[: len(step.outputs)] = step.outputs
         self._tiles[: tiles.size] = tiles.reshape(-1)
-        n_pages = step.page_table.size
-        self._pages[:n_pages] = step.page_table.reshape(-1)
-        used = self._host[: len(self._host) - len(self._pages) + n_pages]
+        self._pages[: step.page_table.size] = step.page_table.reshape(-1)
+        used = self._host[: len(self._host) - len(self._pages) + step.page_table.size]
         device.copy_to_device(int(self._device.data.ptr), used, stream)
         self._rows[: len(rows)] = rows
         device.copy_to_device(self.rows, self._rows[: len(rows)], stream)
