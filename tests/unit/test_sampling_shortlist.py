@@ -144,21 +144,24 @@ def test_chains_that_look_at_all_logits(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "options"),
+    ("changes", "n_largest", "options"),
     [
-        ({39: 4.0, 40: 4.0}, {}),
-        ({5: 9.0, 6: 9.0}, {}),
-        ({5: np.nan}, {}),
-        ({0: np.inf}, {"logit_bias": {0: -np.inf}}),
-        (dict.fromkeys(range(60), 7.0), {"logit_bias": dict.fromkeys(range(30), -100.0)}),
+        ({39: 4.0, 40: 4.0}, 64, {}),
+        ({5: 9.0, 6: 9.0}, 64, {}),
+        ({5: np.nan}, 64, {}),
+        ({0: np.inf}, 64, {"logit_bias": {0: -np.inf}}),
+        ({0: np.inf}, 256, {"logit_bias": {0: -np.inf}, "top_k": 130}),
+        (dict.fromkeys(range(60), 7.0), 64, {"logit_bias": dict.fromkeys(range(30), -100.0)}),
     ],
-    ids=["the last two are equal", "two are equal", "NaN", "infinity taken away", "too many taken away"],
+    ids=["the last two are equal", "two are equal", "NaN", "infinity taken away", "one of many", "too many taken away"],
 )
-def test_when_the_largest_do_not_decide(changes: dict[int, float], options: dict[str, Any]) -> None:
+def test_when_the_largest_do_not_decide(changes: dict[int, float], n_largest: int, options: dict[str, Any]) -> None:
     row = np.linspace(4, -4, N_TOKENS, dtype=np.float32)
     for token, value in changes.items():
         row[token] = value + (0 if len(changes) < 9 else token / 100)
     fetched: list[int] = []
-    outcomes = [outcome(sampler_of(seed=3, **options), logits, row) for logits in (None, partly(row, 64, fetched))]
+    outcomes = [
+        outcome(sampler_of(seed=3, **options), logits, row) for logits in (None, partly(row, n_largest, fetched))
+    ]
     assert outcomes[0] == outcomes[1]
     assert fetched
