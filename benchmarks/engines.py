@@ -1,17 +1,13 @@
 """The programs that are compared. Each takes llama-bench's options and prints llama-bench's JSON."""
 
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import peak_memory
 from benchmarks.errors import BenchmarkError
-from benchmarks.programs import Program, end_of, native_program
+from benchmarks.programs import Program, end_of, native_program, run_program
 
 
 @dataclass(frozen=True)
@@ -57,28 +53,15 @@ def native_engine(path: Path) -> Program:
 
 def run_engine(engine: Program, arguments: Sequence[str]) -> Run:
     """Run it once in a process of its own. Raises BenchmarkError if that fails, with the last of what it said."""
-    # Modules of this checkout are found from any folder.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with tempfile.TemporaryDirectory() as folder:
-        peak = Path(folder) / "peak"
-        launcher = () if sys.platform == "win32" else (sys.executable, "-I", "-S", peak_memory.__file__, str(peak))
-        finished = subprocess.run(
-            [*launcher, *engine.command, *arguments, "-o", "json"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            check=False,
-        )
-        peak_bytes = int(peak.read_text(encoding="ascii")) if peak.exists() else None
-    speeds = () if finished.returncode else _speeds(finished.stdout)
+    finished = run_program(engine, [*arguments, "-o", "json"])
+    speeds = () if finished.status else _speeds(finished.stdout)
     if not speeds:
         said = end_of((finished.stderr or finished.stdout).strip().splitlines())
         raise BenchmarkError(
-            f"{engine.name}: {' '.join([*engine.command, *arguments])} ended with status {finished.returncode} and no"
+            f"{engine.name}: {' '.join([*engine.command, *arguments])} ended with status {finished.status} and no"
             f" figures: {said}"
         )
-    return Run(speeds, peak_bytes)
+    return Run(speeds, finished.peak_bytes)
 
 
 def _speeds(text: str) -> tuple[tuple[Task, float], ...]:

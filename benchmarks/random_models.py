@@ -1,4 +1,5 @@
-"""Model files with random weights in the shapes of Qwen2.5, for speed and memory: what they say means nothing.
+"""Model files with random weights in the shapes of Qwen2.5 and Qwen2-VL, for speed and memory: what they say means
+nothing.
 
 Each tensor has the type that llama-quantize would choose, and is written as random blocks at once, so that a file of
 any size needs little memory and no floats.
@@ -29,7 +30,10 @@ _F32, _F16 = 0, 1
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a Qwen2 model; if tied, the embedding table is also the output matrix."""
+    """Sizes of a Qwen2 model; if tied, the embedding table is also the output matrix.
+
+    With `sections`, of rotary pairs, it is the decoder of a Qwen2-VL.
+    """
 
     n_layers: int
     n_embd: int
@@ -38,6 +42,12 @@ class Shape:
     n_ff: int
     n_vocab: int = 151936
     is_tied: bool = True
+    sections: tuple[int, ...] = ()
+
+    @property
+    def architecture(self) -> str:
+        """The name in files."""
+        return "qwen2vl" if self.sections else "qwen2"
 
 
 SHAPES = {
@@ -48,11 +58,12 @@ SHAPES = {
     "14B": Shape(48, 5120, 40, 8, 13824, 152064, is_tied=False),
     "32B": Shape(64, 5120, 40, 8, 27648, 152064, is_tied=False),
     "72B": Shape(80, 8192, 64, 8, 29568, 152064, is_tied=False),
+    "VL-2B": Shape(28, 1536, 12, 2, 8960, sections=(16, 24, 24, 0)),
 }
 
 
 def write_random_model(path: Path, shape: Shape, file_type_name: str, seed: int = 0) -> None:
-    """Write a qwen2 model whose matrices are random blocks.
+    """Write a model whose matrices are random blocks.
 
     Raises QuantizeError for a file type that does not exist, BenchmarkError if the disk has no room for the file,
     GGUFError if it cannot be written.
@@ -92,7 +103,7 @@ def _typed_tensors(path: Path, shape: Shape, file_type: FileType) -> list[Tensor
     """Matrices, then vectors, with their types."""
     tensors = [TensorInfo(name, _F16, (n_columns, n_rows), 0, path) for name, n_rows, n_columns in _matrices(shape)]
     tensors += [TensorInfo(name, _F32, (n,), 0, path) for name, n in _vectors(shape)]
-    model = Hyperparameters("qwen2", shape.n_layers, shape.n_heads, shape.n_kv_heads)
+    model = Hyperparameters(shape.architecture, shape.n_layers, shape.n_heads, shape.n_kv_heads)
     options = TypeOptions(has_importance=requires_importance("blk.0.ffn_up.weight", file_type.base, file_type))
     chosen = choose_types(in_order(tensors), model, file_type, options)
     return [TensorInfo(each.name, chosen[each.name].type_id, each.shape, 0, path) for each in tensors]
@@ -138,13 +149,16 @@ def _metadata(shape: Shape, file_type: FileType) -> dict[str, Field]:
         "attention.head_count": shape.n_heads,
         "attention.head_count_kv": shape.n_kv_heads,
     }
+    name = shape.architecture
     metadata = {
-        "general.architecture": string_field("qwen2"),
-        **{f"qwen2.{key}": number_field(ValueType.UINT32, value) for key, value in sizes.items()},
-        "qwen2.rope.freq_base": number_field(ValueType.FLOAT32, 1e6),
-        "qwen2.attention.layer_norm_rms_epsilon": number_field(ValueType.FLOAT32, 1e-6),
+        "general.architecture": string_field(name),
+        **{f"{name}.{key}": number_field(ValueType.UINT32, value) for key, value in sizes.items()},
+        f"{name}.rope.freq_base": number_field(ValueType.FLOAT32, 1e6),
+        f"{name}.attention.layer_norm_rms_epsilon": number_field(ValueType.FLOAT32, 1e-6),
         **_tokenizer(shape.n_vocab),
     }
+    if shape.sections:
+        metadata[f"{name}.rope.dimension_sections"] = _array(ValueType.INT32, list(shape.sections))
     if file_type.base not in FLOAT_TYPES:
         metadata[VERSION_KEY] = number_field(ValueType.UINT32, QUANTIZATION_VERSION)
         metadata[FILE_TYPE_KEY] = number_field(ValueType.UINT32, file_type.number)

@@ -5,11 +5,12 @@ python -m benchmarks.cuda    # on a machine with a GPU; a few minutes
 
 import sys
 
-from benchmarks.cuda import kernels, models, offload, times
+from benchmarks.cuda import attention, kernels, models, offload, times
 
 if __name__ == "__main__":
     kernels.check_all()
     times.main()
+    attention.main()
     models.main([])
     offload.main([])
     sys.exit(bool(kernels.failures))

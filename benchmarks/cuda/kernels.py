@@ -1,4 +1,4 @@
-"""Every CUDA kernel beside its twin in NumPy: how far it is off.
+"""Every CUDA kernel but attention's beside its twin in NumPy: how far it is off.
 
 python -m benchmarks.cuda.kernels
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import Stream
 
-from pyggml_cuda import attention, cache, convert, device, largest, layout, matmul, matmul_wide, pack, rope
+from pyggml_cuda import convert, device, largest, layout, matmul, matmul_wide, pack
 from pyggml_cuda.formats import FLOATS, Form, TileFormat, WideForm, device_format, quantized_form
 from pyggml_cuda.launch import Launch
 from pyggml_kernels.formats import Format, LevelFormat, format_named
@@ -33,7 +33,8 @@ Doubles = npt.NDArray[np.float64]
 failures: list[str] = []
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -41,7 +42,7 @@ def _say(line: str) -> None:
 def report(name: str, error: float | np.integer[Any], bound: float) -> None:
     """Print a check."""
     good = error <= bound
-    _say(f"{'ok  ' if good else 'FAIL'} {name:60} {error:.2e} (bound {bound:.0e})")
+    say(f"{'ok  ' if good else 'FAIL'} {name:60} {error:.2e} (bound {bound:.0e})")
     if not good:
         failures.append(name)
 
@@ -308,111 +309,6 @@ def check_largest() -> None:
             report(f"the {n_kept} largest of {n_rows} x {n_columns}, {kind}", wrong, 0)
 
 
-@dataclass
-class Case:
-    """A batch for attention: sequences side by side, a paged cache in a mixed order."""
-
-    n_heads: int
-    n_kv_heads: int
-    size: int
-    value_size: int
-    lengths: tuple[int, ...]
-    """positions before the batch, of each sequence"""
-    n_new: tuple[int, ...]
-    format: str = "f16"
-    halves: bool = True
-    page_size: int = 64
-
-
-def check_attention(case: Case) -> None:
-    """Rope, the cache's writes and attention, for tokens that follow what is in the cache."""
-    c = case
-    group, n = c.n_heads // c.n_kv_heads, sum(c.n_new)
-    n_pages_each = -(-max(a + b for a, b in zip(c.lengths, c.n_new, strict=True)) // c.page_size)
-    n_sequences = len(c.lengths)
-    table = RNG.permutation(n_sequences * n_pages_each).reshape(n_sequences, -1).astype(np.int32)
-    sequences = np.repeat(np.arange(n_sequences), c.n_new).astype(np.int32)
-    positions = np.concatenate([np.arange(a, a + b) for a, b in zip(c.lengths, c.n_new, strict=True)]).astype(np.int32)
-    n_pairs = c.size // 2
-    number = {"f32": np.float32, "f16": np.float16}[c.format]
-    old = [
-        (RNG.standard_normal((length, c.n_kv_heads, c.size)).astype(number),
-         RNG.standard_normal((length, c.n_kv_heads, c.value_size)).astype(number)) for length in c.lengths
-    ]  # fmt: skip
-    key_cache = np.zeros((table.size, c.n_kv_heads, c.page_size, c.size), number)
-    value_cache = np.zeros((table.size, c.n_kv_heads, c.page_size, c.value_size), number)
-    for sequence, (keys, values) in enumerate(old):
-        at = np.arange(len(keys))
-        index = table[sequence][at // c.page_size], slice(None), at % c.page_size
-        key_cache[index], value_cache[index] = keys, values
-    q = RNG.standard_normal((n, c.n_heads, c.size)).astype(np.float32) * 2
-    k = RNG.standard_normal((n, c.n_kv_heads, c.size)).astype(np.float32)
-    v = RNG.standard_normal((n, c.n_kv_heads, c.value_size)).astype(np.float32)
-    dq, dk, dv, dkc, dvc, dp, ds, dt = map(cupy.asarray, (q, k, v, key_cache, value_cache, positions, sequences, table))
-    factors = cupy.ones(n_pairs, cupy.float32)
-    angles = cupy.zeros((n, 2, n_pairs), cupy.float32)
-    theta_scale = float(np.float32(10000.0 ** (-1 / n_pairs)))
-    parameters = rope.Angles(n_pairs, factors.data.ptr, theta_scale, 1.0, 0.0, 1.0, 0.0, 0.0)
-    key_rows, value_rows = (
-        cache.CacheRows(c.format, each.data.ptr, each.strides[0], each.strides[2], c.page_size) for each in (dkc, dvc)
-    )
-    rows = key_rows, value_rows
-    page_table = cache.PageTable(dt.data.ptr, dp.data.ptr, ds.data.ptr, table.shape[1])
-    heads = rope.Heads(c.n_heads, c.n_kv_heads, c.size, c.value_size, n_pairs, c.halves)
-    shape, tiles = attention.cut(sequences, int(positions.max()) + 1, group)
-    d_tiles = cupy.asarray(tiles)
-    sums = cupy.full((n, c.n_heads, shape.n_splits, c.value_size), cupy.nan, cupy.float32)
-    states = cupy.full((n, c.n_heads, shape.n_splits, 2), cupy.nan, cupy.float32)
-    out = buffers(FLOATS, n, c.n_heads * c.value_size)
-    source = convert.Source(
-        "Splits", c.n_heads * c.value_size, sums.data.ptr, states.data.ptr, dp.data.ptr, 0.0, c.value_size,
-        shape.n_splits, attention.SPLIT_SIZE,
-    )  # fmt: skip
-    merged = cupy.zeros((n, c.n_heads * c.value_size), cupy.float32)
-    run(
-        rope.angles(parameters, dp.data.ptr, angles.data.ptr, n),
-        rope.turn_and_store(heads, dq.data.ptr, dk.data.ptr, dv.data.ptr, angles.data.ptr, rows, page_table, n),
-        attention.attend(
-            shape, c.n_heads, c.n_kv_heads, (c.size, c.value_size), c.size**-0.5,
-            (dq.data.ptr, sums.data.ptr, states.data.ptr, d_tiles.data.ptr), rows, page_table,
-        ),
-        convert.convert(source, FLOATS, out.activation, n),
-        convert.merge_splits(source, merged.data.ptr, n),
-    )  # fmt: skip
-    found = cupy.asnumpy(out.levels)[: n * c.n_heads * c.value_size * 4].view(np.float32)
-    found = found.reshape(n, c.n_heads, c.value_size)
-    report(
-        "merged splits: numbers that differ", np.count_nonzero(cupy.asnumpy(merged).reshape(found.shape) != found), 0
-    )
-    theta = positions[:, None].astype(np.float64) * theta_scale ** np.arange(n_pairs)
-    cosines, sines = np.cos(theta), np.sin(theta)
-    turned_q, turned_k = (twins.turn(each, cosines, sines, c.halves) for each in (q, k))
-    error = np.linalg.norm(cupy.asnumpy(dq) - turned_q) / np.linalg.norm(turned_q)
-    name = f"{c.format} {c.n_heads}/{c.n_kv_heads} heads of {c.size}, {c.lengths} + {c.n_new}"
-    report(f"rope {name}", float(error), 1e-4)
-    exact = np.zeros(found.shape)
-    for sequence, (keys, values) in enumerate(old):
-        own = sequences == sequence
-        all_keys = np.concatenate([keys.astype(np.float64), turned_k[own].astype(number).astype(np.float64)])
-        all_values = np.concatenate([values.astype(np.float64), v[own].astype(number).astype(np.float64)])
-        exact[own] = twins.attend(turned_q[own], all_keys, all_values, positions[own], c.size**-0.5)
-    report(f"attention NMSE {name}", float(((found - exact) ** 2).sum() / (exact**2).sum()), 1e-7)
-
-
-ATTENTION = (
-    Case(12, 2, 128, 128, (0,), (1,)),
-    Case(12, 2, 128, 128, (63,), (1,)),
-    Case(40, 8, 128, 128, (1000,), (1,)),
-    Case(28, 4, 128, 128, (5000,), (1,)),
-    Case(28, 4, 128, 128, (300, 5, 64), (1, 2, 1)),
-    Case(28, 4, 128, 128, (0,), (200,)),
-    Case(28, 4, 128, 128, (100, 0), (37, 150)),
-    Case(4, 2, 16, 16, (70,), (9,), halves=False, page_size=4),
-    Case(4, 2, 16, 16, (70,), (1,), halves=False, page_size=4),
-    Case(32, 1, 64, 32, (70,), (3,), "f16"),
-)
-
-
 def check_all() -> None:
     """Every check; `failures` then names those that failed."""
     check_forms()
@@ -421,8 +317,6 @@ def check_all() -> None:
         check_product(name)
     check_sources()
     check_largest()
-    for case in ATTENTION:
-        check_attention(case)
     report(f"{len(failures)} checks failed", len(failures), 0)
 
 

@@ -1,6 +1,6 @@
 """How fast the CUDA kernels are, in the shapes of a 14B and a 7B decoder, each in a graph of many calls.
 
-python -m benchmarks.cuda.times             # products by format and batch, norms, attention
+python -m benchmarks.cuda.times             # products by format and batch, norms
 python -m benchmarks.cuda.times --shapes    # the shapes of blocks for prompts, too
 """
 
@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from statistics import median
 
 import cupy
-import numpy as np
 from cupy.cuda import Stream
 
 from benchmarks.cuda.kernels import PACKED, buffers
-from pyggml_cuda import attention, cache, convert, device, largest, matmul, matmul_wide, pack
+from pyggml_cuda import convert, device, largest, matmul, matmul_wide, pack
 from pyggml_cuda.formats import TileFormat, device_format, quantized_form
 from pyggml_kernels.formats import format_named
 
@@ -135,7 +134,7 @@ def time_wide() -> Iterator[str]:
 
 
 def time_others() -> Iterator[str]:
-    """Times of the small operations of a 14B and of a 7B decoder, and of attention at depths."""
+    """Times of the small operations of a 14B decoder."""
     for n in (1, 512):
         for n_columns in (5120, 13824):
             x, w = cupy.ones((n, n_columns), cupy.float32), cupy.ones(n_columns, cupy.float32)
@@ -145,36 +144,6 @@ def time_others() -> Iterator[str]:
                 source = convert.Source(kind, n_columns, x.data.ptr, second.data.ptr)
                 action = device.launching(convert.convert(source, form, out.activation, n))
                 yield f"{kind} + quantize, {n} x {n_columns}: {seconds([action] * 20) * 1e6:.1f} us"
-    for n, depth in ((1, 100), (1, 2000), (1, 8192), (1, 32000), (512, 512), (2048, 2048)):
-        n_heads, n_kv_heads, size = 28, 4, 128
-        n_pages = -(-depth // 64)
-        keys = cupy.zeros((n_pages, n_kv_heads, 64, size), cupy.float16)
-        positions = cupy.arange(depth - n, depth, dtype=cupy.int32)
-        sequences = cupy.zeros(n, cupy.int32)
-        table = cupy.arange(n_pages, dtype=cupy.int32)
-        shape, tiles = attention.cut(np.zeros(n, np.int32), depth, n_heads // n_kv_heads)
-        d_tiles = cupy.asarray(tiles)
-        q = cupy.ones((n, n_heads, size), cupy.float32)
-        sums = cupy.zeros((n, n_heads, shape.n_splits, size), cupy.float32)
-        states = cupy.zeros((n, n_heads, shape.n_splits, 2), cupy.float32)
-        rows = cache.CacheRows("f16", keys.data.ptr, keys.strides[0], keys.strides[2], 64)
-        page_table = cache.PageTable(table.data.ptr, positions.data.ptr, sequences.data.ptr, n_pages)
-        action = device.launching(
-            attention.attend(
-                shape, n_heads, n_kv_heads, (size, size), 0.1,
-                (q.data.ptr, sums.data.ptr, states.data.ptr, d_tiles.data.ptr), (rows, rows), page_table,
-            )
-        )  # fmt: skip
-        form = quantized_form("Q8_K", "WHOLE", 32)
-        out = buffers(form, n, n_heads * size)
-        source = convert.Source("Splits", n_heads * size, sums.data.ptr, states.data.ptr, positions.data.ptr, 0.0, size,
-                                shape.n_splits, attention.SPLIT_SIZE)  # fmt: skip
-        merge = device.launching(convert.convert(source, form, out.activation, n))
-        floats = cupy.zeros((n, n_heads * size), cupy.float32)
-        alone = device.launching(convert.merge_splits(source, floats.data.ptr, n))
-        name = f"attention 28/4 heads, {n} tokens at {depth}"
-        times = [f"{seconds([each] * 10) * 1e6:.1f} us" for each in (action, merge, alone)]
-        yield f"{name}: {times[0]}, merged into a form {times[1]}, merged {times[2]}"
 
 
 def time_largest() -> Iterator[str]:

@@ -9,9 +9,43 @@ from pyggml_cuda.launch import INT, LONG, POINTER, structure
 
 ROWS = structure({"data": POINTER, "page_bytes": LONG, "row_bytes": INT, "page_size": INT})
 TABLE = structure({"pages": POINTER, "positions": POINTER, "sequences": POINTER, "stride": INT})
+# Halves behind each row in shared memory, as in src/position_tiles.cuh.
+_PADDING = 8
 
-#: The structure in src/cache_formats.cuh and the bytes of a number, by the name that options use.
-CACHE_FORMATS: Mapping[str, tuple[str, int]] = MappingProxyType({"f16": ("CacheHalf", 2), "bf16": ("CacheBfloat", 2)})
+
+@dataclass(frozen=True)
+class CacheFormat:
+    """A format of rows of keys or values."""
+
+    expression: str
+    """The structure in src/cache_formats.cuh"""
+    block_size: int
+    block_bytes: int
+    n_decoded: int
+    """Halves that a number is decoded to before it is computed with; 0: it is one"""
+
+    def row_bytes(self, size: int) -> int:
+        """Bytes of a row of `size` numbers."""
+        return size // self.block_size * self.block_bytes
+
+    def copy_bytes(self, size: int) -> int:
+        """Bytes of shared memory that a row of `size` numbers is copied to."""
+        return self.row_bytes(size) if self.n_decoded else 2 * (size + _PADDING)
+
+    def decoded_bytes(self, size: int) -> int:
+        """Bytes of shared memory that it is decoded to."""
+        return 2 * self.n_decoded * (size + _PADDING)
+
+
+#: By the name that options use.
+CACHE_FORMATS: Mapping[str, CacheFormat] = MappingProxyType(
+    {
+        "f32": CacheFormat("CacheFloat", 1, 4, 2),
+        "f16": CacheFormat("CacheHalf", 1, 2, 0),
+        "bf16": CacheFormat("CacheBfloat", 1, 2, 1),
+        "q8_0": CacheFormat("CacheQ8_0", 32, 34, 2),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -29,9 +63,9 @@ class CacheRows:
         return (self.data, self.page_bytes, self.row_bytes, self.page_size)
 
     @property
-    def expression(self) -> str:
-        """The format's name in C++."""
-        return CACHE_FORMATS[self.format][0]
+    def kind(self) -> CacheFormat:
+        """The format itself."""
+        return CACHE_FORMATS[self.format]
 
 
 @dataclass(frozen=True)

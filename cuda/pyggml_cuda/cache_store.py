@@ -7,23 +7,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml_cuda.cache import CACHE_FORMATS, CacheRows
+from pyggml_cuda.cache_rows import turned
 from pyggml_cuda.device import settle
 
 
 class RowStore:
-    """Rows of keys, or of values: (n_pages, n_layers, n_kv_heads, page_size, size) numbers of 16 bits."""
+    """Rows of `size` keys, or values, in a format: bytes (n_pages, n_layers, n_kv_heads, page_size, row_bytes)."""
 
-    def __init__(self, name: str, shape: tuple[int, int, int, int], size: int) -> None:
+    def __init__(self, name: str, shape: tuple[int, int, int, int], size: int, rotation: int = 0) -> None:
         self.format = name
         self.size = size
-        self._page_size = shape[3]
-        self._data = cupy.zeros((*shape, size), cupy.uint16)
-        settle()
-
-    @property
-    def row_bytes(self) -> int:
+        self.rotation = rotation
+        """The length of the Hadamard rotation around the format's rounding, 0 for none."""
+        self.row_bytes = CACHE_FORMATS[name].row_bytes(size)
         """Bytes of one head's row at one position."""
-        return self.size * CACHE_FORMATS[self.format][1]
+        self._page_size = shape[3]
+        self._data = cupy.zeros((*shape, self.row_bytes), cupy.uint8)
+        settle()
 
     def rows(self, layer: int) -> CacheRows:
         """A layer's rows, for kernels."""
@@ -43,13 +43,13 @@ class RowStore:
     def read(self, pages: Sequence[int], n: int) -> npt.NDArray[np.uint8]:
         """The rows of the first `n` positions, (n, n_layers, n_kv_heads, row_bytes)."""
         page, slot = self._index(pages, 0, n)
-        rows: npt.NDArray[np.uint16] = cupy.asnumpy(self._data[page, :, :, slot])
-        return np.ascontiguousarray(rows).view(np.uint8)
+        rows: npt.NDArray[np.uint8] = cupy.asnumpy(self._data[page, :, :, slot])
+        return rows
 
     def write(self, pages: Sequence[int], n: int, data: npt.NDArray[np.uint8]) -> None:
         """What `read` gave, back again."""
         page, slot = self._index(pages, 0, n)
-        self._data[page, :, :, slot] = cupy.asarray(np.ascontiguousarray(data).view(np.uint16))
+        self._data[page, :, :, slot] = cupy.asarray(np.ascontiguousarray(data))
         settle()
 
     def move(
@@ -61,29 +61,7 @@ class RowStore:
         page, slot = self._index(pages, target, n)
         for layer in range(self._data.shape[1]):
             rows = self._data[old_page, layer, :, old_slot]
-            self._data[page, layer, :, slot] = rows if turn is None else self._turned(rows, *turn)
+            self._data[page, layer, :, slot] = (
+                rows if turn is None else turned(cupy, rows, self.format, self.rotation, *turn)
+            )
         settle()
-
-    def _turned(self, rows: "cupy.ndarray", angles: npt.NDArray[np.float32], halves: bool) -> "cupy.ndarray":
-        x = _to_floats(rows, self.format)
-        cosines, sines = cupy.asarray(angles)
-        n_pairs = len(cosines)
-        first = np.s_[..., :n_pairs] if halves else np.s_[..., : 2 * n_pairs : 2]
-        second = np.s_[..., n_pairs : 2 * n_pairs] if halves else np.s_[..., 1 : 2 * n_pairs : 2]
-        a, b = x[first].copy(), x[second].copy()
-        x[first] = a * cosines - b * sines
-        x[second] = a * sines + b * cosines
-        return _from_floats(x, self.format)
-
-
-def _to_floats(rows: "cupy.ndarray", name: str) -> "cupy.ndarray":
-    if name == "f16":
-        return rows.view(cupy.float16).astype(cupy.float32)
-    return (rows.astype(cupy.uint32) << 16).view(cupy.float32)
-
-
-def _from_floats(x: "cupy.ndarray", name: str) -> "cupy.ndarray":
-    if name == "f16":
-        return x.astype(cupy.float16).view(cupy.uint16)
-    bits = x.view(cupy.uint32)
-    return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(cupy.uint16)

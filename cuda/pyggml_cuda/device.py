@@ -28,7 +28,8 @@ Action = Callable[[Stream], None]
 
 
 @cache
-def _compiled(kernel: KernelName) -> "cupy.RawKernel":
+def _compiled(kernel: KernelName, number: int) -> "cupy.RawKernel":
+    """The kernel for a GPU, which is the current one: modules belong to it."""
     if kernel.architecture:
         return cubins.compiled(program(kernel.file, kernel.headers), kernel.expression, kernel.architecture)
     module = cupy.RawModule(
@@ -38,10 +39,11 @@ def _compiled(kernel: KernelName) -> "cupy.RawKernel":
 
 
 @cache
-def _function(kernel: KernelName, shared_bytes: int) -> int:
-    """The handle of a kernel that may take so much shared memory."""
-    compiled = _compiled(kernel)
-    if shared_bytes:
+def _function(kernel: KernelName, shared_bytes: int, number: int) -> int:
+    """The handle of a kernel that may take so much shared memory, for a GPU, which is the current one."""
+    compiled = _compiled(kernel, number)
+    # The limit is the kernel's: another launch of it may need more.
+    if shared_bytes > compiled.max_dynamic_shared_size_bytes:
         compiled.max_dynamic_shared_size_bytes = shared_bytes
     return int(compiled.kernel.ptr)
 
@@ -65,11 +67,31 @@ class _Config(ctypes.Structure):
     )
 
 
+def on(number: int) -> "cupy.cuda.Device":
+    """A context in which this GPU is the current one: what is done here, is done on the current GPU."""
+    return cupy.cuda.Device(number)
+
+
 @cache
-def compute_capability() -> tuple[int, int]:
-    """Of the current GPU, as in (9, 0)."""
-    major, minor = divmod(int(cupy.cuda.Device().compute_capability), 10)
+def capability_of(number: int) -> tuple[int, int]:
+    """The compute capability of a GPU, as in (9, 0)."""
+    major, minor = divmod(int(cupy.cuda.Device(number).compute_capability), 10)
     return major, minor
+
+
+def compute_capability() -> tuple[int, int]:
+    """Of the current GPU."""
+    return capability_of(cupy.cuda.runtime.getDevice())
+
+
+@cache
+def _shared_limit_of(number: int) -> int:
+    return int(cupy.cuda.Device(number).attributes["MaxSharedMemoryPerBlockOptin"])
+
+
+def shared_limit() -> int:
+    """Bytes of shared memory that a block of the current GPU may take."""
+    return _shared_limit_of(cupy.cuda.runtime.getDevice())
 
 
 def launching(launch: Launch) -> Action:
@@ -77,12 +99,13 @@ def launching(launch: Launch) -> Action:
 
     From compute capability 9.0 on it may begin before the launch in front of it is over: see src/dependency.cuh.
     """
-    function = ctypes.c_void_p(_function(launch.kernel, launch.shared_bytes))
+    number = cupy.cuda.runtime.getDevice()
+    function = ctypes.c_void_p(_function(launch.kernel, launch.shared_bytes, number))
     parameters = (ctypes.c_void_p * len(launch.arguments))(*(each.ctypes.data for each in launch.arguments))
     attribute = _Attribute(id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=(1,))
     config = _Config(launch.grid, (launch.block, 1, 1), launch.shared_bytes)
     config.attributes = ctypes.pointer(attribute)
-    config.n_attributes = int(compute_capability() >= (9, 0))
+    config.n_attributes = int(capability_of(number) >= (9, 0))
     start_kernel = library().cuLaunchKernelEx
 
     def start(stream: Stream) -> None:
@@ -173,11 +196,18 @@ def new_stream() -> Stream:
     return Stream(non_blocking=True)
 
 
-def free_bytes() -> int:
-    """The memory that is free on the current GPU."""
-    cupy.get_default_memory_pool().free_all_blocks()
-    free, _ = cupy.cuda.runtime.memGetInfo()
+def free_bytes(number: int) -> int:
+    """The memory that is free on a GPU."""
+    with on(number):
+        cupy.get_default_memory_pool().free_all_blocks()
+        free, _ = cupy.cuda.runtime.memGetInfo()
     return int(free)
+
+
+def usable() -> list[int]:
+    """The GPUs that kernels run on, by their numbers."""
+    numbers = range(cupy.cuda.runtime.getDeviceCount())
+    return [number for number in numbers if capability_of(number) >= LEAST_CAPABILITY]
 
 
 def unavailable() -> str | None:
@@ -188,8 +218,9 @@ def unavailable() -> str | None:
         return f"the CUDA driver is missing or too old ({error})"
     if not n_devices:
         return "the CUDA driver finds no GPU"
-    if compute_capability() < LEAST_CAPABILITY:
-        found, least = (".".join(map(str, each)) for each in (compute_capability(), LEAST_CAPABILITY))
+    if not usable():
+        newest = max(capability_of(number) for number in range(n_devices))
+        found, least = (".".join(map(str, each)) for each in (newest, LEAST_CAPABILITY))
         return f"the GPU has compute capability {found}; {least} is the least"
     return None
 

@@ -14,6 +14,7 @@ STORE_ARGUMENTS = structure(
     dict.fromkeys(("queries", "keys", "values", "angles"), POINTER)
     | {"key_rows": ROWS, "value_rows": ROWS, "table": TABLE}
     | dict.fromkeys(("n_heads", "n_kv_heads", "size", "value_size", "n_pairs", "halves"), INT)
+    | dict.fromkeys(("rotation", "value_rotation"), INT)
 )
 
 
@@ -41,6 +42,9 @@ class Heads:
     value_size: int
     n_pairs: int
     halves: bool
+    rotation: int = 0
+    """The length of the Hadamard rotation of queries and keys, 0 for none"""
+    value_rotation: int = 0
 
 
 def angles(parameters: Angles, positions: int, out: int, n_tokens: int) -> Launch:
@@ -60,7 +64,7 @@ def turn_and_store(
     table: PageTable,
     n_tokens: int,
 ) -> Launch:
-    """Turn queries in place; turn keys and write them and the values into the cache's rows."""
+    """Turn queries in place; turn keys and write them and the values into the cache's rows; rotate all, if asked."""
     key_rows, value_rows = rows
     fields = vars(heads) | {
         "queries": queries,
@@ -71,6 +75,6 @@ def turn_and_store(
         "value_rows": value_rows.fields(),
         "table": table.fields(),
     }
-    kernel = KernelName("rope.cu", f"turn_and_store<{key_rows.expression}, {value_rows.expression}>")
-    grid = (heads.n_heads + heads.n_kv_heads, n_tokens, 1)
+    kernel = KernelName("rope.cu", f"turn_and_store<{key_rows.kind.expression}, {value_rows.kind.expression}>")
+    grid = (heads.n_heads + 2 * heads.n_kv_heads, n_tokens, 1)
     return Launch(kernel, grid, 64, (filled(STORE_ARGUMENTS, fields),))

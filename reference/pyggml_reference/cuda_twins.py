@@ -31,7 +31,7 @@ def quantize(x: Floats, block: str, group_size: int) -> QuantizedRows:
     times the scale and rounded to halves."""
     size = 256 if block == "Q8_K" else 32
     blocks = x.reshape(len(x), -1, size)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         if block == "Q8_K":
             places = np.abs(blocks).argmax(axis=-1, keepdims=True)
             inverse = np.float32(-127) / np.take_along_axis(blocks, places, -1)
@@ -128,6 +128,52 @@ def attend(queries: Doubles, keys: Doubles, values: Doubles, positions: npt.NDAr
     weights /= weights.sum(axis=-1, keepdims=True)
     result: Doubles = np.einsum("nhp,phd->nhd", weights, spread_values)
     return result
+
+
+_NUMBERS = {"f32": np.float32, "f16": np.float16}
+
+
+def rotate(x: Doubles, size: int) -> Doubles:
+    """Runs of `size` numbers times the normalized Walsh-Hadamard matrix; 0: as they are."""
+    if not size:
+        return x
+    matrix = np.ones((1, 1))
+    while len(matrix) < size:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    result: Doubles = (x.reshape(-1, size) @ matrix / np.sqrt(size)).reshape(x.shape)
+    return result
+
+
+def encode_rows(name: str, x: Floats) -> npt.NDArray[np.uint8]:
+    """Rows of numbers as the cache keeps them in a format: bytes, in the last dimension."""
+    if name == "q8_0":
+        quantized = quantize(x.reshape(-1, x.shape[-1]), "Q8_0", 32)
+        scales = quantized.scales.astype(np.float16).reshape(-1, 1).view(np.uint8)
+        blocks = np.concatenate([scales, quantized.levels.reshape(-1, 32).view(np.uint8)], axis=-1)
+        return blocks.reshape(*x.shape[:-1], -1)
+    if name != "bf16":
+        return x.astype(_NUMBERS[name]).view(np.uint8)
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def decode_rows(name: str, rows: npt.NDArray[np.uint8]) -> Floats:
+    """What rows of a format stand for."""
+    if name == "q8_0":
+        blocks = rows.reshape(-1, 34)
+        scales = np.ascontiguousarray(blocks[:, :2]).view(np.float16).astype(np.float32)
+        levels = np.ascontiguousarray(blocks[:, 2:]).view(np.int8).astype(np.float32)
+        return (levels * scales).reshape(*rows.shape[:-1], -1)
+    if name != "bf16":
+        return rows.view(_NUMBERS[name]).astype(np.float32)
+    return (rows.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def round_queries(name: str, queries: Doubles) -> Doubles:
+    """Queries as they meet keys in a format: ggml gives them that precision, but for f16."""
+    if name in _NUMBERS:
+        return queries
+    return decode_rows(name, encode_rows(name, queries.astype(np.float32))).astype(np.float64)
 
 
 def largest(x: Floats, n_kept: int) -> tuple[Floats, npt.NDArray[np.int32]]:

@@ -28,9 +28,11 @@ from pyggml.engine import (
 from pyggml.errors import ContextError, DeviceMemoryError, UsageError
 from pyggml.formats import Formats
 from pyggml.gguf import GGUFFile
+from pyggml.gpus import LAYER, DeviceOptions
 from pyggml.models import DecoderConfig, architecture_of, load_weights
-from pyggml.placement import Needs, Placement, place
+from pyggml.placement import Placement, place
 from pyggml.sampling import Sampler, SamplingOptions
+from pyggml.sharing import Needs
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml.tower import Tower, image_bytes
 from pyggml_kernels.formats import OwnFormat
@@ -252,6 +254,12 @@ def load(
     n_ubatch: int = 512,
     n_threads: int | None = None,
     n_gpu_layers: int | str = 0,
+    devices: Iterable[str] | None = None,
+    main_gpu: int = 0,
+    split_mode: str = LAYER,
+    tensor_split: Iterable[float] = (),
+    override_tensor: Iterable[tuple[str, str]] = (),
+    kv_offload: bool = True,
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
     n_sequences: int = _N_SEQUENCES,
@@ -272,6 +280,13 @@ def load(
     n_gpu_layers: so many layers are placed on a GPU, the last ones; the output counts as the very last. `all` or -1 for
         all of them, `auto` for as many as fit into the memory that is free. It is a RuntimeWarning if the CPU has to
         compute what was asked of a GPU; `auto` needs none. `placement.reason` tells what was chosen, and why.
+    devices: the GPUs to use, in this order, named as `pyggml devices` lists them; `["none"]` for none, None for all.
+    split_mode: `layer`, the GPUs share the layers, the output belonging to the last of them; `none`, the GPU of index
+        `main_gpu` has all of them.
+    tensor_split: the share of the layers that each GPU gets, such as 3, 1; by the memory that is free without.
+    override_tensor: pairs of a regular expression and a device, `CPU` or a GPU's name: there lie the weights in whose
+        names it is found, the first one deciding, and there is computed what needs them; but for the embeddings' table.
+    kv_offload: keep keys and values on their layer's GPU, not in main memory, where attention is computed then.
     cache_type_k, cache_type_v: f32, f16, bf16 or q8_0.
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     mmproj: the GGUF file of the vision tower, for a model that sees pictures.
@@ -287,6 +302,7 @@ def load(
     for option, value in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
         if value not in CACHE_TYPES:
             raise UsageError(f"{option} is {value!r}; allowed are {', '.join(CACHE_TYPES)}")
+    options = DeviceOptions.of(devices, main_gpu, split_mode, tensor_split, override_tensor, kv_offload=kv_offload)
     if on_compile:
         on_kernel_compilation(on_compile)
     file = GGUFFile.open(path)
@@ -302,11 +318,13 @@ def load(
         # Imported here, as it needs the sizes of the CUDA package, and is asked for where there is a GPU.
         from pyggml.engine.needs import gpu_needs
 
-        return gpu_needs(file, config, known, cache_shape(config, n_cache, cache_formats), n_batch)
+        cache = cache_shape(config, n_cache, cache_formats) if kv_offload else None
+        return gpu_needs(file, config, known, cache, n_batch, options.override_tensor)
 
     placement = place(
         n_gpu_layers,
         config.n_layers,
+        options=options,
         needs=needs,
         unfit=f"{config.architecture.name} is for the CPU" if config.architecture.has_sections else None,
         formats=known,
@@ -317,7 +335,7 @@ def load(
     try:
         engine = Engine(
             config,
-            load_weights(file, config, placement.layers, known),
+            load_weights(file, config, placement.layers, known, placement.overrides),
             placement.executor,
             n_ctx=n_ctx,
             n_cache=n_cache,
@@ -329,7 +347,7 @@ def load(
     tower = None
     if mmproj is not None:
         tower = _load_tower(
-            mmproj, config, placement, formats=formats, min_tokens=image_min_tokens, max_tokens=image_max_tokens
+            mmproj, config, placement, n_ctx, formats=formats, min_tokens=image_min_tokens, max_tokens=image_max_tokens
         )
     return Model(file, tokenizer, config, engine, placement, tower)
 
@@ -338,6 +356,7 @@ def _load_tower(
     path: str | os.PathLike[str],
     config: DecoderConfig,
     placement: Placement,
+    n_ctx: int,
     *,
     formats: Iterable[OwnFormat],
     min_tokens: int,
@@ -350,7 +369,7 @@ def _load_tower(
         )
     with GGUFFile.open(path) as file:
         known = Formats.of(formats).for_file(file).by_number
-    return Tower(path, backend, config.n_embd, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
+    return Tower(path, backend, config.n_embd, n_ctx, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
 
 
 def _check_options(

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyggml.backend.protocol import PictureStep, TowerBackend, TowerHeads
 from pyggml.engine import Picture
-from pyggml.errors import ImageError, ModelError, UsageError
+from pyggml.errors import ImageError, ModelError, PromptTooLongError, UsageError
 from pyggml.gguf import GGUFFile
 from pyggml.image import cut_into_patches, fit_to_patches, normalized, read_image
 from pyggml.models.tower import tower_graph
@@ -27,13 +27,14 @@ _HEAD_FORMATS = {"F32": "f32", "BF16": "bf16"}
 
 
 class Tower:
-    """The tower of an mmproj file, for a decoder whose embeddings have `n_embd` numbers."""
+    """The tower of an mmproj file, for a decoder that reads `n_ctx` tokens, of `n_embd` numbers each."""
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         backend: TowerBackend,
         n_embd: int,
+        n_ctx: int,
         *,
         min_tokens: int = 0,
         max_tokens: int = 0,
@@ -61,6 +62,7 @@ class Tower:
                 " image_max_tokens"
             )
         self._backend = backend
+        self._n_ctx = n_ctx
         self._graph = tower_graph(self.config, load_tower(file, self.config, backend, formats))
         kind = file.tensors["v.blk.0.attn_k.weight"].type_name
         self._heads = TowerHeads(self.config.n_heads, self.config.head_size, _HEAD_FORMATS.get(kind, "f16"))
@@ -68,7 +70,10 @@ class Tower:
         self._lock = Lock()
 
     def look(self, data: bytes, name: str = "the picture") -> Picture:
-        """What the decoder is given for a picture, from the bytes of its file; `name` is for messages. ImageError."""
+        """What the decoder is given for a picture, from the bytes of its file; `name` is for messages.
+
+        Raises ImageError, and PromptTooLongError for one that does not fit into the context.
+        """
         key = hashlib.sha256(data).digest()
         with self._lock:
             if key not in self._kept:
@@ -81,17 +86,30 @@ class Tower:
     def _computed(self, data: bytes, name: str) -> Picture:
         c = self.config
         pixels = fit_to_patches(read_image(data, name), self.limits)
+        self._check_room(pixels.shape[0] * pixels.shape[1] // self.limits.factor**2, name)
         patches, grid = cut_into_patches(normalized(pixels, c.image_mean, c.image_std), c.patch_size)
         # Without windows all patches are in one, and stay in their order.
         order, windows = windows_of(grid, c.window if c.full_every else max(grid.n_rows, grid.n_columns))
         rows = (4 * order[:, None] + np.arange(4)).ravel()
+        # Those in the picture's order are let go of.
+        patches = patches[rows]
         step = PictureStep(
-            np.ascontiguousarray(patches[rows]),
-            np.ascontiguousarray(grid.places()[rows]),
+            patches,
+            grid.places()[rows],
             np.repeat(windows, 4).astype(np.int32),
             np.argsort(order).astype(np.int32),
         )
         return Picture(self._backend.look(self._graph, step, self._heads), grid.n_rows, grid.n_columns)
+
+    def _check_room(self, n_tokens: int, name: str) -> None:
+        """Before the tower takes its time for nothing."""
+        if n_tokens >= self._n_ctx:
+            raise PromptTooLongError(
+                f"{name}: the picture takes {n_tokens} tokens, and the context holds {self._n_ctx} with all the rest;"
+                " choose a larger context with -c, or fewer tokens with --image-max-tokens",
+                n_tokens,
+                self._n_ctx,
+            )
 
 
 def image_bytes(image: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:

@@ -1,6 +1,7 @@
 """What stands for `pyggml_cuda.device`, and for CuPy, where the emulator computes: whole models run on it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,7 +135,10 @@ class EmulatedDevice:
             "settle": lambda: None,
             "run_now": self._run_now,
             "compute_capability": lambda: self.capability,
-            "free_bytes": lambda: 100 << 30,
+            "shared_limit": lambda: 227 * 1024 if self.capability >= (8, 0) else 64 * 1024,
+            "on": lambda number: nullcontext(),
+            "usable": lambda: [0, 1],
+            "free_bytes": lambda number: 100 << 30,
             "unavailable": lambda: None,
         }.items():
             monkeypatch.setattr(device, name, function)

@@ -1,6 +1,7 @@
-"""A device that only keeps books: memory with addresses, launches recorded instead of run."""
+"""Devices that only keep books: memory with addresses, launches recorded instead of run, each on the current one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ class Memory:
     """What stands for a CuPy array."""
 
     array: npt.NDArray[np.uint8]
+    number: int = 0
 
     @property
     def data(self) -> Pointer:
@@ -32,7 +34,9 @@ class Memory:
         return self.array.size
 
 
+@dataclass
 class Stream:
+    number: int = 0
     ptr = 0
 
     def synchronize(self) -> None:
@@ -59,31 +63,62 @@ class FakeDevice:
     launched: list[Launch] = field(default_factory=list)
     n_captured: int = 0
     capability: tuple[int, int] = (8, 0)
+    current: list[int] = field(default_factory=lambda: [0])
+    n_launched: dict[int, int] = field(default_factory=dict)
+    """How many launches each device had."""
 
     def names(self) -> list[str]:
         return [each.kernel.expression for each in self.launched]
 
-    def _launching(self, launch: Launch) -> Callable[[Any], None]:
-        return lambda stream: self.launched.append(launch)
+    @contextmanager
+    def _on(self, number: int) -> Iterator[None]:
+        self.current.append(number)
+        try:
+            yield
+        finally:
+            self.current.pop()
 
-    def _captured(self, actions: Sequence[Callable[[Any], None]], stream: Any) -> Graph:
+    def _run(self, launch: Launch) -> None:
+        self.launched.append(launch)
+        self.n_launched[self.current[-1]] = self.n_launched.get(self.current[-1], 0) + 1
+
+    def _run_now(self, *launches: Launch) -> None:
+        for each in launches:
+            self._run(each)
+
+    def _launching(self, launch: Launch) -> Callable[[Any], None]:
+        compiled_for = self.current[-1]
+
+        def start(stream: Stream) -> None:
+            assert compiled_for == stream.number == self.current[-1]
+            self._run(launch)
+
+        return start
+
+    def _captured(self, actions: Sequence[Callable[[Any], None]], stream: Stream) -> Graph:
+        assert stream.number == self.current[-1]
         self.n_captured += 1
         return Graph(actions)
 
+    def _copy(self, target: object, source: object, stream: Stream) -> None:
+        assert stream.number == self.current[-1]
+
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Take the place of the real one."""
+        """Take the place of the real ones."""
         for name, function in {
             "launching": self._launching,
             "captured": self._captured,
             "multiplying": lambda *_: lambda stream: None,
-            "allocate": lambda n: Memory(_zeros(n)),
-            "upload": lambda data: Memory(np.ascontiguousarray(data).view(np.uint8).reshape(-1)),
+            "allocate": lambda n: Memory(_zeros(n), self.current[-1]),
+            "upload": lambda data: Memory(np.ascontiguousarray(data).view(np.uint8).reshape(-1), self.current[-1]),
             "pinned": _zeros,
-            "copy_to_device": lambda *_: None,
-            "copy_to_host": lambda *_: None,
-            "new_stream": Stream,
-            "run_now": lambda *launches: self.launched.extend(launches),
+            "copy_to_device": self._copy,
+            "copy_to_host": self._copy,
+            "new_stream": lambda: Stream(self.current[-1]),
+            "run_now": self._run_now,
             "compute_capability": lambda: self.capability,
             "settle": lambda: None,
+            "shared_limit": lambda: 227 * 1024,
+            "on": self._on,
         }.items():
             monkeypatch.setattr(device, name, function)

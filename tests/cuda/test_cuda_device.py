@@ -14,7 +14,8 @@ def _gpu() -> None:
 
 
 def test_kernels_are_as_exact_as_their_twins() -> None:
-    from benchmarks.cuda import kernels
+    from benchmarks.cuda import attention, kernels
 
     kernels.check_all()
+    attention.check_all()
     assert not kernels.failures

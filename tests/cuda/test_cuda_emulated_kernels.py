@@ -46,10 +46,3 @@ def test_products_on_old_gpus(monkeypatch: pytest.MonkeyPatch, name: str) -> Non
 
 def test_norms_and_activations() -> None:
     kernels.check_sources()
-
-
-@pytest.mark.parametrize(
-    "case", [each for each in kernels.ATTENTION if sum(each.lengths) < 400 and sum(each.n_new) < 100], ids=str
-)
-def test_attention(case: kernels.Case) -> None:
-    kernels.check_attention(case)

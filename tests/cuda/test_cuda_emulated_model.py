@@ -16,7 +16,7 @@ from pyggml_reference import cuda_twins
 from tests.cuda.emulated_device import EmulatedDevice
 from tests.kernels.small_decoder import N_BATCH, N_SEQUENCES, N_VOCAB, Decoder, Part, Runner
 
-SHAPE = CacheShape(2, 2, 64, 64, 24, 4, "f16", "f16")
+SHAPE = CacheShape(2, 2, 64, 64, 24, 8, "f16", "f16")
 TEXT = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 32, 38, 4, 6, 26, 43, 3, 8, 32, 7, 9, 5]
 
 
@@ -27,13 +27,14 @@ def device(monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
     return emulated
 
 
-def runners(format_name: str) -> list[Runner]:
+def runners(format_name: str, cache_format: str = "f16") -> list[Runner]:
     """The same decoder on the CPU and on the device."""
     decoder = Decoder(format_name, True)
-    on_cpu = Runner(decoder, cache_format="f16")
-    on_gpu = Runner(decoder, cache_format="f16")
+    on_cpu = Runner(decoder, cache_format=cache_format)
+    on_gpu = Runner(decoder, cache_format=cache_format)
     backend: Any = CUDABackend(N_BATCH, N_SEQUENCES)
-    on_gpu.executable = backend.compile(decoder.graph(backend), backend.cache(SHAPE))
+    shape = replace(SHAPE, key_format=cache_format, value_format=cache_format)
+    on_gpu.executable = backend.compile(decoder.graph(backend), backend.cache(shape))
     return [on_cpu, on_gpu]
 
 
@@ -48,6 +49,18 @@ def test_a_text_in_batches(device: EmulatedDevice, format_name: str) -> None:
     assert nmse(gpu, cpu) < 1e-4
     wide = any(each.startswith("matmul_wide") for each in device.launched)
     assert wide == (format_name in ("Q4_K", "Q3_K"))
+
+
+@pytest.mark.parametrize("cache_format", ["f32", "bf16", "q8_0"])
+def test_other_caches(device: EmulatedDevice, cache_format: str) -> None:
+    cpu, gpu = (each.read(TEXT, [20, 1, 2]) for each in runners("F32", cache_format))
+    assert nmse(gpu, cpu) < {"f32": 1e-10, "bf16": 1e-5, "q8_0": 1e-5}[cache_format]
+
+
+def test_compute_capability_7_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    EmulatedDevice((7, 5)).install(monkeypatch)
+    cpu, gpu = (each.read(TEXT, [20, 1, 2]) for each in runners("Q4_K"))
+    assert nmse(gpu, cpu) < 1e-4
 
 
 def test_products_that_come_out_wrong_are_left_alone(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,9 +93,9 @@ def test_the_largest_logits_are_those_of_all(device: EmulatedDevice) -> None:
     class Recording:
         """Runs, and keeps the steps."""
 
-        def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+        def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             steps.append(step)
-            result: npt.NDArray[np.float32] = executable.run(step, received)
+            result: npt.NDArray[np.float32] = executable.run(step, *received)
             return result
 
     runner.executable = Recording()

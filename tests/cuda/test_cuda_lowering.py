@@ -50,8 +50,8 @@ class DeviceDecoder(Decoder):
 class FakeStore:
     """Rows at an address where there is nothing."""
 
-    def __init__(self, name: str, shape: tuple[int, ...], size: int) -> None:
-        self.name, self.page_size, self.row_bytes = name, shape[3], 2 * size
+    def __init__(self, name: str, shape: tuple[int, ...], size: int, rotation: int) -> None:
+        self.name, self.page_size, self.row_bytes, self.rotation = name, shape[3], 2 * size, rotation
 
     def rows(self, layer: int) -> CacheRows:
         return CacheRows(self.name, 4096 * layer, 4096, self.row_bytes, self.page_size)
@@ -81,7 +81,7 @@ def test_a_layer_is_a_dozen_launches(device: FakeDevice) -> None:
         f"convert<RMSNorm, {whole}>",
         "matmul_few<Q4_K, 1>",
         "turn_and_store<CacheHalf, CacheHalf>",
-        "attend<CacheHalf, CacheHalf, 64, 64, 1, 2>",
+        "attend<CacheHalf, CacheHalf, 64, 64, 8, 1, 4, 3>",
         f"convert<Splits, {whole}>",
         "matmul_few<Q4_K, 1>",
         f"convert<RMSNorm, {whole}>",
@@ -166,7 +166,9 @@ def test_a_part_behind_a_cut_begins_with_what_it_receives(device: FakeDevice) ->
     rows = parts[1].run(step(3, [0, 2]), rows)
     assert rows.shape == (2, N_EMBD)
     assert device.names().count("rope_angles") == 2
-    assert [name for name in device.names() if "attend" in name] == ["attend<CacheHalf, CacheHalf, 64, 64, 1, 2>"] * 2
+    assert [name for name in device.names() if "attend" in name] == [
+        "attend<CacheHalf, CacheHalf, 64, 64, 8, 1, 4, 3>"
+    ] * 2
     device.launched.clear()
     assert parts[2].run(step(3, [0, 2]), rows).shape == (2, N_VOCAB)
     assert device.names() == ["convert<RMSNorm, Quantized<Block::Q8_K, Sums::WHOLE, 32>>", "matmul_few<Q4_K, 8>"]
@@ -209,12 +211,18 @@ def test_buffers_that_are_needed_together_do_not_overlap(data: st.DataObject) ->
 
 def test_what_a_gpu_cannot_do_is_refused(device: FakeDevice) -> None:
     backend = CUDABackend(1, 1)
-    with pytest.raises(UsageError, match="cache_type_k is q8_0, which a GPU has not got; allowed are f16, bf16"):
-        backend.cache(CacheShape(1, 1, 64, 64, 1, 64, "q8_0", "f16"))
     with pytest.raises(UsageError, match="heads have values of 40 numbers; on a GPU allowed is a multiple of 16 up to"):
         backend.cache(CacheShape(1, 1, 64, 40, 1, 64, "f16", "f16"))
     with pytest.raises(ModelError, match="a matrix in F16 has 12 columns; on a GPU they have to be a multiple of 8"):
         backend.matrix(np.zeros(24, np.uint8), format_named("F16").type_id, 1, 12)
+
+
+def test_heads_that_need_more_shared_memory(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyggml_cuda.device.shared_limit", lambda: 16 * 1024)
+    with pytest.raises(
+        UsageError, match="heads of 64 and 64 numbers in f16 and f16 need more than the 16384 bytes of shared memory"
+    ):
+        DeviceDecoder("Q8_0", True).compiled_for(CUDABackend(N_BATCH, N_SEQUENCES))
 
 
 def test_memory_that_is_full_is_an_error_that_says_so(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +241,9 @@ def test_a_gpu_that_fails(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -
         raise cupy.cuda.runtime.CUDARuntimeError(719)
 
     monkeypatch.setattr("pyggml_cuda.device.copy_to_host", fail)
-    with pytest.raises(DeviceError, match=r"the GPU failed \(cudaErrorLaunchFailure.*\); start anew, with -ngl 0"):
+    with pytest.raises(
+        DeviceError, match=r"CUDA0 failed \(cudaErrorLaunchFailure.*\); start anew; if it fails again, leave it out"
+    ):
         executable.run(step(1, [0]))
 
 
@@ -267,7 +277,7 @@ def test_a_gpu_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch, n_devices: int, capability: tuple[int, int], reason: str | None
 ) -> None:
     monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: n_devices)
-    monkeypatch.setattr("pyggml_cuda.device.compute_capability", lambda: capability)
+    monkeypatch.setattr("pyggml_cuda.device.capability_of", lambda number: capability)
     found = unavailable()
     assert (found is None) == (reason is None)
     assert reason is None or reason in str(found)

@@ -8,7 +8,7 @@ pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml.backend.cuda.padding import padded, padded_size, repeat_last
+from pyggml.backend.cuda.padding import padded, padded_size, repeat_last, tile_sequences
 from pyggml.backend.protocol import Step
 from pyggml_cuda import matmul
 
@@ -50,16 +50,17 @@ def test_the_last_token_fills_a_batch_up(lengths: list[int], n_outputs: int, roo
     )
     whole = padded(step, n + room)
     size = padded_size(n, n + room)
-    for name in ("tokens", "positions", "section_positions", "given_rows"):
+    for name in ("tokens", "positions", "sequences", "section_positions", "given_rows"):
         before, after = getattr(step, name), getattr(whole, name)
         assert after.dtype == before.dtype
         np.testing.assert_array_equal(after[:n], before)
         assert len(after) == size
         assert (after[n:] == before[-1]).all()
-    np.testing.assert_array_equal(whole.sequences[:n], step.sequences)
-    assert np.minimum(whole.sequences[n:], len(lengths) - 1).tolist() == [len(lengths) - 1] * (size - n)
-    assert len(set(whole.sequences.tolist())) == (size if n == len(lengths) else len(lengths))
-    assert whole.sequences.dtype == np.int32
+    tiles_of = tile_sequences(step, whole)
+    one_each = n == len(lengths)
+    np.testing.assert_array_equal(tiles_of[:n], step.sequences)
+    assert len(set(tiles_of.tolist())) == (size if one_each else len(lengths))
+    assert tiles_of.dtype == np.int32
     np.testing.assert_array_equal(whole.outputs[: len(step.outputs)], step.outputs)
     assert len(whole.outputs) == padded_size(len(step.outputs), n + room)
     assert whole.page_table is step.page_table

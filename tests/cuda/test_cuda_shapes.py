@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml_cuda import attention, matmul
-from pyggml_cuda.formats import TileFormat, device_format
+from pyggml_cuda import attention, cache, convert, matmul
+from pyggml_cuda.formats import FLOATS, TileFormat, device_format
 from pyggml_kernels.formats import format_named
 
 
@@ -26,14 +26,61 @@ def test_parts_are_of_about_equal_length(name: str, n_tiles: int, n_rows: int) -
 @given(sizes=st.lists(st.integers(1, 70), min_size=1, max_size=5), group=st.integers(1, 20), depth=st.integers(1, 9999))
 def test_tiles_hold_each_query_once_and_one_sequence_each(sizes: list[int], group: int, depth: int) -> None:
     sequences = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
-    shape, tiles = attention.cut(sequences, depth, group)
+    shape, tiles = attention.cut(sequences, depth, group, 4)
     assert shape.n_tiles == len(tiles)
-    queries = [query for first, n in tiles for query in range(first, first + n)]
-    assert queries == list(range(len(sequences) * group))
-    for first, n in tiles:
-        assert 1 <= n <= 16 * shape.query_warps
-        assert len(set(sequences[first // group : (first + n - 1) // group + 1])) == 1
+    queries = [query for first, n, _ in tiles for query in range(first, first + n)]
+    assert sorted(queries) == list(range(len(sequences) * group))
+    for first, n, first_token in tiles:
+        assert 1 <= n <= shape.rows * shape.query_warps
+        assert set(sequences[first_token : (first + n - 1) // group + 1]) == {sequences[first // group]}
+        assert first_token == 0 or sequences[first_token - 1] != sequences[first_token]
     assert shape.n_splits == 1 or shape.n_splits * attention.SPLIT_SIZE >= depth
+
+
+@pytest.mark.parametrize(
+    ("n_new", "name", "sizes", "shared_limit", "expected"),
+    [
+        (1, "f16", (128, 128), 227 * 1024, "128, 128, 8, 1, 4, 3"),
+        (2, "f16", (128, 128), 227 * 1024, "128, 128, 16, 1, 4, 3"),
+        (99, "f16", (128, 128), 227 * 1024, "128, 128, 16, 4, 1, 4"),
+        (1, "bf16", (80, 112), 227 * 1024, "80, 112, 8, 1, 7, 3"),
+        (99, "f16", (256, 256), 227 * 1024, "256, 256, 16, 4, 2, 4"),
+        # What a GPU of compute capability 7.5 has.
+        (1, "f16", (128, 128), 64 * 1024, "128, 128, 8, 1, 4, 3"),
+        (99, "f16", (128, 128), 64 * 1024, "128, 128, 16, 4, 1, 1"),
+        (99, "f16", (256, 256), 64 * 1024, "256, 256, 16, 1, 4, 1"),
+    ],
+)
+def test_attention_fits_into_shared_memory(
+    n_new: int, name: str, sizes: tuple[int, int], shared_limit: int, expected: str
+) -> None:
+    kind = cache.CACHE_FORMATS[name]
+    n_warps = attention.most_query_warps((kind, kind), sizes, shared_limit)
+    shape, _ = attention.cut(np.zeros(n_new, np.int32), 1000, 7, n_warps)
+    rows, table = cache.CacheRows(name, 0, 0, 0, 64), cache.PageTable(0, 0, 0, 1)
+    launch = attention.attend(shape, 28, 4, sizes, 0.1, (0, 0, 0, 0), (rows, rows), table, shared_limit)
+    assert launch.kernel.expression.endswith(f", {expected}>")
+    assert launch.shared_bytes + 4096 < shared_limit
+
+
+@settings(max_examples=300, deadline=None)
+@given(depth=st.integers(1, 10**6))
+def test_splits_are_enough_and_not_many_more(depth: int) -> None:
+    n_splits = attention.cut(np.zeros(1, np.int32), depth, 7, 4)[0].n_splits
+    n_used = -(-depth // attention.SPLIT_SIZE)
+    assert n_used <= n_splits <= (1.25 * n_used if n_used > 16 else 2 * n_used)
+
+
+@pytest.mark.parametrize(
+    ("n_splits", "rotation", "kernel"),
+    [(1, 0, "convert<Splits, Floats>"), (8, 0, "convert<Splits, Floats>"), (10, 0, "merge<Floats>"),
+     (1, 64, "merge<Floats>")],
+)  # fmt: skip
+def test_many_splits_have_a_kernel_of_their_own(n_splits: int, rotation: int, kernel: str) -> None:
+    source = convert.Source("Splits", 512, 0, value_size=128, n_splits=n_splits, split_size=256, rotation=rotation)
+    launch = convert.convert(source, FLOATS, matmul.Activation(0, 0, 0, 0, 0, 0), 3)
+    assert launch.kernel.expression == kernel
+    assert launch.grid == ((2 if rotation or n_splits > 8 else 1), 3, 1)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ FORMATS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q4_0", "Q5_0", "Deco
 
 KERNELS = {
     "attention.cu": [
-        "attend<CacheHalf, CacheHalf, 128, 128, 1, 2>",
-        "attend<CacheHalf, CacheBfloat, 64, 32, 2, 1>",
+        "attend<CacheHalf, CacheHalf, 128, 128, 8, 1, 4, 3>",
+        "attend<CacheHalf, CacheHalf, 128, 128, 16, 4, 1, 4>",
+        "attend<CacheFloat, CacheBfloat, 64, 32, 16, 4, 1, 1>",
+        "attend<CacheQ8_0, CacheQ8_0, 128, 128, 8, 1, 4, 3>",
     ],
     "convert.cu": [
         "convert<Plain, Floats>",
@@ -31,14 +33,20 @@ KERNELS = {
     "matmul_few.cu": [f"matmul_few<{each}, 1>" for each in FORMATS] + ["matmul_few<Q4_K, 8>", "matmul_few<Q8_0, 16>"],
     "matmul_many.cu": ["matmul_many<Q3_K, 64, 4>", "matmul_many<Q4_K, 32, 8>", "matmul_many<Q8_0, 64, 8>"],
     "matmul_wide.cu": ["matmul_wide<Q3_K, 128>", "matmul_wide<Q4_K, 64>", "add_parts"],
-    "merge.cu": ["merge_splits"],
+    "merge.cu": ["merge<Floats>", "merge<Quantized<Block::Q8_K, Sums::WHOLE, 32>>"],
     "pack.cu": [f"pack<{each}>" for each in FORMATS if not each.startswith("Decoded")],
-    "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>"],
+    "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>", "turn_and_store<CacheQ8_0, CacheFloat>"],
     "rows.cu": ["select_rows", "add"],
 }
 
 STRUCTURES = {
-    "attention.cu": {"AttentionArguments": attention.ARGUMENTS, "CacheRows": cache.ROWS, "PageTable": cache.TABLE},
+    "attention.cu": {
+        "AttentionArguments": attention.ARGUMENTS,
+        "AttentionTile": attention.TILE,
+        "CacheRows": cache.ROWS,
+        "PageTable": cache.TABLE,
+    },
+    "merge.cu": {"SourceArguments": convert.SOURCE_ARGUMENTS, "FormArguments": convert.FORM_ARGUMENTS},
     "convert.cu": {"SourceArguments": convert.SOURCE_ARGUMENTS, "FormArguments": convert.FORM_ARGUMENTS},
     "matmul_few.cu": {"MatmulArguments": matmul.ARGUMENTS},
     "pack.cu": {"PackArguments": pack.ARGUMENTS},
@@ -66,6 +74,11 @@ def test_every_source_is_in_the_table() -> None:
 def test_sources_compile(file: str, architecture: int) -> None:
     text = program(file, HEADERS) + "\n" + layout_checks(STRUCTURES.get(file, {}))
     assert compile_program(text, file, KERNELS[file], architecture)[1:4] == b"ELF"
+
+
+def test_splits_are_as_long_as_kernels_make_them() -> None:
+    text = program("attention.cu") + f"\nstatic_assert(SPLIT_SIZE == {attention.SPLIT_SIZE});"
+    assert compile_program(text, "attention.cu", [], 90)
 
 
 @pytest.mark.parametrize("form", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"])

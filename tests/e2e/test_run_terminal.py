@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from pyggml_reference.random_model import RandomModel, random_model
+from pyggml_reference.random_tower import RandomTower, random_tower
 from tests.e2e.terminal import CTRL_C, CTRL_D, Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals in Python")
@@ -88,6 +91,20 @@ def test_full_context_is_explained_and_the_conversation_goes_on() -> None:
         terminal.wait_for("\n> ")
         terminal.press(CTRL_D)
         assert terminal.wait_for_end() == 0
+
+
+def test_ctrl_c_while_a_picture_is_looked_at(tmp_path: Path) -> None:
+    text, mmproj, picture = (tmp_path / name for name in ("text.gguf", "mmproj.gguf", "picture.png"))
+    random_model(text, RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3))
+    random_tower(mmproj, RandomTower(n_layers=200))
+    Image.new("RGB", (1000, 1000)).save(picture)
+    files = ("-m", str(text), "--mmproj", str(mmproj), "--image", str(picture))
+    with Terminal("run", *files, "-c", "2048", "-p", "hello") as terminal:
+        terminal.wait_for(f"Looking at {picture}")
+        terminal.press(CTRL_C)
+        assert terminal.wait_for_end() == 130
+        assert "Traceback" not in terminal.screen
+        assert "Prompt: 0 tokens" in terminal.screen
 
 
 def test_interactive_text() -> None:

@@ -148,7 +148,7 @@ def test_a_written_prompt_marks_its_pictures(server: Served) -> None:
         ("%%%", "messages[0].content[0]: neither an address nor base64"),
         ("file:///etc/passwd", "messages[0].content[0]: files of the server are not read"),
         (f"data:image/png;base64,{in_base64(png(1)[:500])}", "messages[0].content[0]: the picture is damaged"),
-        (f"data:image/png;base64,{in_base64(png(1, 800, 800))}", "the prompt is too long"),
+        (f"data:image/png;base64,{in_base64(png(1, 800, 800))}", "the picture takes 841 tokens"),
     ],
 )
 def test_a_picture_that_cannot_be_shown_is_an_error_of_the_client(server: Served, url: str, message: str) -> None:
@@ -216,6 +216,21 @@ def test_what_comes_of_a_call_may_be_a_picture(server: Served) -> None:
         return int(server.post("/v1/responses/input_tokens", input=items).json()["input_tokens"])
 
     assert n_tokens(text("the"), image_url(png(1))) > n_tokens(text("the"))
+
+
+def test_pictures_have_to_fit_into_the_context(server: Served) -> None:
+    def refused(*sides: int) -> Any:
+        parts = [image_url(png(1, side, side)) for side in sides]
+        answer = server.post("/v1/chat/completions", messages=[{"role": "user", "content": parts}])
+        assert answer.status_code == 400
+        return answer.json()["error"]
+
+    assert refused(400, 500)["message"].startswith("the prompt is too long: ")
+    error = refused(700)
+    assert (error["type"], error["n_prompt_tokens"], error["n_ctx"]) == ("exceed_context_size_error", 625, 512)
+    assert error["message"].startswith(
+        "messages[0].content[0]: the picture takes 625 tokens, and the context holds 512"
+    )
 
 
 def test_without_a_tower_pictures_are_refused(tmp_path: Path) -> None:

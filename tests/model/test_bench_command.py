@@ -49,7 +49,7 @@ def test_several_models(tmp_path: Path) -> None:
 
 
 def test_progress_and_warnings() -> None:
-    result = bench(*TINY, "-d", "4", "--progress", "-ngl", "9", "-fa", "on", "--poll", "0", "-sm", "row", "-o", "none")
+    result = bench(*TINY, "-d", "4", "--progress", "-ngl", "9", "-fa", "on", "--poll", "0", "-nopo", "1", "-o", "none")
     assert result.stdout == ""
     steps = ["starting", "depth run", "warmup prompt run", "prompt run 1/2", "prompt run 2/2"]
     assert [line for line in result.stderr.splitlines() if "benchmark 1/2" in line] == [
@@ -60,7 +60,7 @@ def test_progress_and_warnings() -> None:
         "all layers run on the CPU, none on a GPU: ",
         "--flash-attn has no effect: there is one kind of attention",
         "--poll has no effect: idle threads sleep",
-        "--split-mode has no effect: the model is on one device",
+        "--no-op-offload has no effect: operations are computed where their weights are",
     ):
         assert f"warning: {text}" in result.stderr
 
@@ -75,6 +75,11 @@ def test_progress_and_warnings() -> None:
         (("-b", "0"), "n_batch is 0; allowed are 1 to"),
         (("-p", "1-8*1"), "never ends"),
         (("-r", "0"), "0 is not in the range x>=1"),
+        (("-sm", "layer,row"), "'row' is not allowed: layer and none are; matrices are not split."),
+        (("-dev", "CUDA0,"), "'' is no list of devices"),
+        (("-ts", "1/x"), "'1/x' is no list of shares"),
+        (("-ot", "ffn"), "'ffn' is no list of patterns and devices"),
+        (("-nkvo", "2"), "'2' holds 2; allowed are 0 to 1."),
         (("-o", "xml"), "'xml' is not one of"),
     ],
 )

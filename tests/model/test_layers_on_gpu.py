@@ -17,7 +17,7 @@ from pyggml.engine.needs import gpu_needs
 from pyggml.errors import DeviceMemoryError, UsageError
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of
-from pyggml.placement import MARGIN
+from pyggml.sharing import MARGIN
 from pyggml_kernels.formats import FORMATS
 from pyggml_reference.random_model import RandomModel, random_model
 from tests.unit.cli_running import invoke
@@ -32,12 +32,13 @@ class FakeGPU(CPUBackend):
 
     most_layers = 1000
 
-    def __init__(self, n_batch: int, n_sequences: int) -> None:
+    def __init__(self, n_batch: int, n_sequences: int, number: int) -> None:
         super().__init__(1, n_batch, n_sequences)
+        self.number = number
 
     def cache(self, shape: CacheShape) -> CPUCache:
         if shape.n_layers > self.most_layers:
-            raise DeviceMemoryError("the GPU's memory is full: no room for the key/value cache")
+            raise DeviceMemoryError(f"CUDA{self.number}'s memory is full: no room for the key/value cache")
         return super().cache(shape)
 
 
@@ -64,6 +65,16 @@ def test_the_numbers_are_the_same(gpu: Any, n_gpu_layers: int | str, n: int) -> 
     np.testing.assert_array_equal(model.logits(tokens), load(0).logits(tokens))
 
 
+@pytest.mark.parametrize("n_gpu_layers", [4, 7, "all", "auto"])
+@pytest.mark.parametrize("options", [{}, {"tensor_split": (3, 1)}, {"devices": ("CUDA1", "CUDA0")}], ids=str)
+def test_two_gpus(monkeypatch: pytest.MonkeyPatch, n_gpu_layers: int | str, options: dict[str, Any]) -> None:
+    install_gpu(monkeypatch, FakeGPU, 2)
+    model = load(n_gpu_layers, **options)
+    assert {backend.number for backend in model.placement.layers if isinstance(backend, FakeGPU)} == {0, 1}
+    tokens = model.tokenize(STORY)
+    np.testing.assert_array_equal(model.logits(tokens), load(0).logits(tokens))
+
+
 def test_what_layers_need(config: DecoderConfig) -> None:
     file = GGUFFile.open(pyggml.demo_model())
     shape = cache_shape(config, 1024, ("f16", "bf16"))
@@ -83,7 +94,7 @@ def test_auto_takes_what_fits(gpu: Any, config: DecoderConfig) -> None:
         GGUFFile.open(pyggml.demo_model()), config, FORMATS, cache_shape(config, 512, ("f16", "f16")), 512
     )
     for n in (1, 4):
-        gpu.free_bytes = lambda n=n: needs.of(n) + MARGIN
+        gpu.free_bytes = lambda number, n=n: needs.of(n) + MARGIN
         model = load("auto")
         assert (model.placement.n_on_gpu, model.placement.n_fitting) == (n, n)
         assert isinstance(model.placement.executor, LayerSplit)
@@ -96,7 +107,7 @@ def test_memory_that_is_full_says_what_would_fit(
     needs = gpu_needs(
         GGUFFile.open(pyggml.demo_model()), config, FORMATS, cache_shape(config, 512, ("f16", "f16")), 512
     )
-    gpu.free_bytes = lambda: needs.of(3) + MARGIN
+    gpu.free_bytes = lambda number: needs.of(3) + MARGIN
     with pytest.raises(
         DeviceMemoryError, match=r"no room for the key/value cache; use -ngl 3, a smaller context \(-c\)"
     ):
@@ -112,16 +123,22 @@ def test_models_that_see_pictures_stay_on_the_cpu(gpu: Any, tmp_path: Path, n_gp
         assert pyggml.load(path, n_gpu_layers=n_gpu_layers).placement.n_on_gpu == 0
 
 
-def test_caches_that_a_gpu_has_not_got(gpu: Any) -> None:
-    with pytest.raises(UsageError, match="cache_type_k is q8_0, which a GPU has not got; allowed are f16, bf16"):
-        load(2, cache_type_k="q8_0")
-    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: cache_type_k is q8_0"):
-        assert load("auto", cache_type_k="q8_0").placement.n_on_gpu == 0
+def test_heads_that_a_gpu_does_not_take(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyggml.backend.gpu_limits._LARGEST_SIZE", 16)
+    with pytest.raises(
+        UsageError, match=r"heads have keys of .* numbers; on a GPU allowed is a multiple of 16 up to 16"
+    ):
+        load(2)
+    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: heads have keys of"):
+        assert load("auto").placement.n_on_gpu == 0
 
 
 def test_benchmarks_measure_what_is_asked(gpu: Any) -> None:
     arguments = ("bench", "-p", "8", "-n", "0", "-r", "1", "--no-warmup", "-o", "json")
     given = json.loads(invoke(*arguments, "-ngl", "0,3").stdout)
     assert [(each["backends"], each["n_gpu_layers"]) for each in given] == [("CPU", 0), ("CUDA", 3)]
+    two = json.loads(invoke(*arguments, "-ngl", "3", "-ot", ",ffn=CPU", "-nkvo", "1", "-sm", "none").stdout)
+    assert [each["tensor_buft_overrides"] for each in two] == ["none", "ffn=CPU"]
+    assert all(each["no_kv_offload"] and each["split_mode"] == "none" for each in two)
     (fitting,) = json.loads(invoke(*arguments).stdout)
     assert (fitting["backends"], fitting["n_gpu_layers"]) == ("CUDA", -1)

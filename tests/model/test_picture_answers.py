@@ -11,7 +11,7 @@ from PIL import Image
 
 import pyggml
 from pyggml.engine import Event
-from pyggml.errors import ContextError, ImageError, ModelError, UsageError
+from pyggml.errors import ImageError, ModelError, PromptTooLongError, UsageError
 from pyggml_reference.random_model import RandomModel, random_model
 from pyggml_reference.random_tower import RandomTower, random_tower
 from tests.model.rewriting import rewrite
@@ -102,7 +102,8 @@ def test_tokens_have_no_place_for_pictures(model: pyggml.Model) -> None:
 
 def test_a_picture_that_does_not_fit_the_context_is_refused(files: tuple[Path, Path]) -> None:
     model = pyggml.load(files[0], mmproj=files[1], n_ctx=256)
-    with pytest.raises(ContextError, match=r"the prompt is too long: [0-9]+ tokens, and the context holds 256"):
+    message = r"the picture: the picture takes 324 tokens, and the context holds 256 .* --image-max-tokens"
+    with pytest.raises(PromptTooLongError, match=message):
         model.generate("the", images=[png(0, 500, 500)])
 
 
@@ -151,6 +152,10 @@ def test_an_unsound_tower_is_refused(
         pyggml.load(files[0], mmproj=tmp_path / "bad.gguf")
 
 
+def test_a_full_context_cannot_be_shifted(model: pyggml.Model) -> None:
+    assert not model.engine.can_shift
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [([2, 3, 4, 0], "supported are three sections that are 8 pairs together"), ([8], "dimension_sections is")],
@@ -160,6 +165,12 @@ def test_unsound_sections_are_refused(
 ) -> None:
     rewrite(files[0], tmp_path / "bad.gguf", {"qwen2vl.rope.dimension_sections": sections})
     with pytest.raises(ModelError, match=message):
+        pyggml.load(tmp_path / "bad.gguf")
+
+
+def test_yarn_is_refused_where_tokens_have_several_positions(files: tuple[Path, Path], tmp_path: Path) -> None:
+    rewrite(files[0], tmp_path / "bad.gguf", {"qwen2vl.rope.scaling.type": "yarn"})
+    with pytest.raises(ModelError, match="is 'yarn'; for a model that sees pictures, none and linear are supported"):
         pyggml.load(tmp_path / "bad.gguf")
 
 

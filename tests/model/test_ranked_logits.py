@@ -39,13 +39,13 @@ class RankingExecutable:
         self._executable = executable
         self._rows = np.zeros((0, 0), np.float32)
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         self.asked.append("all")
-        return self._executable.run(step, received)
+        return self._executable.run(step, *received)
 
-    def rank(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> Largest:
+    def rank(self, step: Step, *received: npt.NDArray[np.float32]) -> Largest:
         self.asked.append("largest")
-        self._rows = self._executable.run(step, received).copy()
+        self._rows = self._executable.run(step, *received).copy()
         return Largest(*cuda_twins.largest(self._rows, 256))
 
     def row(self, output: int) -> npt.NDArray[np.float32]:
@@ -59,7 +59,7 @@ class RankingBackend(CPUBackend):
 
     executables: list[RankingExecutable]
 
-    def __init__(self, n_batch: int, n_sequences: int) -> None:
+    def __init__(self, n_batch: int, n_sequences: int, number: int) -> None:
         super().__init__(1, n_batch, n_sequences)
 
     def compile(self, graph: Graph, cache: Cache) -> Any:

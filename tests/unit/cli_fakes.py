@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,7 @@ class FakeModel:
         self.n_ctx_train = 4096
         self.n_threads = 2
         self.placement = Placement((), 2, "all layers on the CPU")
+        self.engine = SimpleNamespace(can_shift=True)
         self.asked: list[str] = []
         self.generation_options: list[GenerationOptions] = []
         self.load_arguments: dict[str, Any] = {}

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 
-def install_gpu(monkeypatch: pytest.MonkeyPatch, backend: Callable[[int, int], Any]) -> Any:
-    """Have `backend` made for the GPU; gives what stands for `pyggml_cuda.device`, 100 GiB of memory free."""
+def install_gpu(monkeypatch: pytest.MonkeyPatch, backend: Callable[[int, int, int], Any], n_gpus: int = 1) -> Any:
+    """Have `backend` made for each GPU, with 100 GiB of memory free; gives what stands for `pyggml_cuda.device`."""
     device: Any = ModuleType("pyggml_cuda.device")
     device.unavailable = lambda: None
-    device.free_bytes = lambda: 100 << 30
+    device.usable = lambda: list(range(n_gpus))
+    device.free_bytes = lambda number: 100 << 30
     cuda: Any = ModuleType("pyggml.backend.cuda")
     cuda.CUDABackend = backend
     monkeypatch.setattr("pyggml_cuda.driver.is_installed", lambda: True)

@@ -128,11 +128,17 @@ def test_usual_values_have_no_column() -> None:
         ({"type_v": ("f16", "f32")}, "type_v"),
         ({"flash_attn": (1,)}, "fa"),
         ({"n_gpu_layers": (0, 20)}, "ngl"),
+        ({"split_mode": ("none",)}, "sm"),
+        ({"main_gpu": (1,)}, "main_gpu"),
+        ({"devices": (("none",),)}, "dev"),
+        ({"tensor_split": ((3, 1),)}, "ts"),
+        ({"tensor_buft_overrides": ((), (("a", "CPU"),))}, "ot"),
+        ({"no_kv_offload": (1,)}, "nkvo"),
     ],
 )
 def test_other_values_have_a_column(values: dict[str, tuple[Any, ...]], title: str) -> None:
     grid = BenchGrid((Path("m.gguf"),), n_threads=(1,), **values)
-    assert f" {title} |" in PRINTERS["md"]().header(grid)
+    assert re.search(rf" {title} +\|", PRINTERS["md"]().header(grid))
 
 
 def test_large_sizes_and_deviations() -> None:
@@ -153,6 +159,21 @@ def test_layers_on_a_gpu() -> None:
     assert (cells["backend"], cells["ngl"]) == ("CUDA", "20")
     (values,) = json.loads(printed("json", [result], grid))
     assert (values["backends"], values["n_gpu_layers"]) == ("CUDA", 20)
+
+
+def test_devices_are_written_as_by_llama_bench() -> None:
+    entry = json.loads(stored_text("output.json"))[0]
+    usual = result_of(entry)
+    setup = replace(
+        usual.case.setup,
+        devices=("CUDA0", "CUDA1"),
+        tensor_split=(3, 1.5, 0),
+        tensor_buft_overrides=(("a", "CPU"), ("b", "CUDA0")),
+        no_kv_offload=1,
+    )
+    (values,) = json.loads(printed("json", [replace(usual, case=replace(usual.case, setup=setup))]))
+    assert (values["devices"], values["tensor_split"], values["no_kv_offload"]) == ("CUDA0/CUDA1", "3.00/1.50", True)
+    assert values["tensor_buft_overrides"] == "a=CPU;b=CUDA0"
 
 
 def test_quotes_do_not_end_a_value() -> None:

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyggml.cli.bench_values import cache_types, flash_attention, layers, numbers, pair
+from pyggml.cli.bench_values import (
+    cache_types,
+    device_lists,
+    flash_attention,
+    layers,
+    numbers,
+    override_lists,
+    pair,
+    share_lists,
+    split_modes,
+    switches,
+)
 
 SMALL = st.integers(0, 3000)
 
@@ -102,3 +113,11 @@ def test_flash_attention() -> None:
     assert flash_attention("on,off,auto,1,0,-1") == (1, 0, -1, 1, 0, -1)
     with pytest.raises(click.BadParameter, match="'maybe' is not allowed: on, off and auto are"):
         flash_attention("on,maybe")
+
+
+def test_devices_of_each_test() -> None:
+    assert device_lists("auto,CUDA1,CUDA0/CUDA1,none") == (None, ("CUDA1",), ("CUDA0", "CUDA1"), ("none",))
+    assert split_modes("none,layer") == ("none", "layer")
+    assert share_lists("1,3/1,0;2.5") == ((1.0,), (3.0, 1.0), (0.0, 2.5))
+    assert override_lists("a=CPU;b=CUDA0,,c=CPU") == ((("a", "CPU"), ("b", "CUDA0")), (), (("c", "CPU"),))
+    assert switches("0,1") == (0, 1)

@@ -38,6 +38,8 @@ LLAMA_CPP_NAMES = shlex.split("""
     --interactive -if --interactive-first -mli --multiline-input -cnv --conversation -no-cnv --no-conversation
     --chat-template --chat-template-file -co --color --display-prompt --no-display-prompt --keep --context-shift
     --no-context-shift -ctk --cache-type-k -ctv --cache-type-v --prompt-cache --prompt-cache-all --prompt-cache-ro
+    -dev --device -sm --split-mode -mg --main-gpu -ts --tensor-split -ot --override-tensor -kvo
+    --kv-offload -nkvo --no-kv-offload
     -ngl --gpu-layers --n-gpu-layers -mu --model-url -hf -hfr --hf-repo -hff --hf-file -hft --hf-token --offline
     -mm --mmproj --no-mmproj --image --image-min-tokens --image-max-tokens
     --in-prefix --in-suffix --verbose-prompt -v --verbose --perf --no-perf --show-timings --no-show-timings -sp
@@ -186,9 +188,12 @@ def test_underscores_are_dashes(parse: Parse) -> None:
         (["--temp"], "requires an argument"),
         (["--tmp", "1"], "No such option.*--tmp.*--temp"),
         (["-c512"], "No such option.*-c512"),
-        (["-ts", "1"], "No such option.*-ts"),
+        (["-tz", "1"], "No such option.*-tz"),
         (["-c", "-5"], "-5 is not in the range x>=0"),
         (["-n", "-3"], "-3 is not in the range x>=-2"),
+        (["-dev", "CUDA0,"], "'CUDA0,' is no list of devices, such as CUDA0,CUDA1"),
+        (["-ot", "ffn_up"], "'ffn_up' is no list of patterns and devices, such as ffn_up=CPU,ffn_down=CUDA0"),
+        (["-ts", "3,-1"], "'3,-1' is no list of shares, such as 3,1"),
         (["-ngl", "some"], "'some' is not allowed: a number of layers from 0, 'auto' or 'all' is"),
         (["-l", "5"], "'5' is no token id with a bias, such as 15043\\+1 or 15043-inf"),
         (["file.gguf"], "unexpected extra argument \\(file.gguf\\)"),
@@ -247,6 +252,12 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "n_ubatch": 7,
         "n_threads": 3,
         "n_gpu_layers": "auto",
+        "devices": None,
+        "split_mode": "layer",
+        "main_gpu": 0,
+        "tensor_split": (),
+        "override_tensor": [],
+        "kv_offload": True,
         "n_sequences": 1,
         "cache_type_k": "f32",
         "cache_type_v": "q8_0",
@@ -255,6 +266,18 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "image_min_tokens": 0,
         "image_max_tokens": 0,
     }
+    model = FakeModel("x")
+    run_fake(
+        monkeypatch, model, *shlex.split("-dev CUDA1,CUDA0 -sm none -mg 1 -ts 3,1/.5 -ot a=CPU,b(?=c)=CUDA1 -ot d=CPU")
+    )
+    assert model.load_arguments["devices"] == ("CUDA1", "CUDA0")
+    assert (model.load_arguments["split_mode"], model.load_arguments["main_gpu"]) == ("none", 1)
+    assert model.load_arguments["tensor_split"] == (3.0, 1.0, 0.5)
+    assert model.load_arguments["override_tensor"] == [("a", "CPU"), ("b(?=c)", "CUDA1"), ("d", "CPU")]
+    for option in ("-nkvo", "--no-kv-offload"):
+        model = FakeModel("x")
+        run_fake(monkeypatch, model, option)
+        assert model.load_arguments["kv_offload"] is False
     model = FakeModel("x")
     run_fake(monkeypatch, model, "-t", "0")
     assert model.load_arguments["n_threads"] is None

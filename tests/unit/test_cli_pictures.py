@@ -1,11 +1,19 @@
 """Pictures on the command line: where they stand in the prompt, /image, and what is refused."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 
-from tests.unit.cli_fakes import CHATML, FakeModel
+from pyggml.cli.console import Console
+from pyggml.cli.gallery import Gallery
+from pyggml.cli.timings import Totals
+from pyggml.engine import Picture
+from pyggml.errors import ImageError
+from tests.unit.cli_fakes import CHATML, FakeModel, Reply
 from tests.unit.cli_running import invoke, run_fake
 
 TOWER = ("-m", "text.gguf", "--mmproj", "vision.gguf")
@@ -76,6 +84,37 @@ def test_the_limits_reach_the_tower(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_verbose_prompts_tell_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(monkeypatch, FakeModel("one"), ["--image", "ab.png", "-p", "Hello", "--verbose-prompt"])
     assert result.stderr.count("-> a part of a picture") == 2
+
+
+def test_the_time_that_pictures_took_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(monkeypatch, FakeModel("one"), ["--image", "ab.png,c.png", "-p", "Hello", "--perf"])
+    assert re.search(r"\[ Load: [0-9.]+ s \| Pictures: 2 in [0-9]+\.[0-9]{2} s \| Prompt", result.stderr)
+    assert "Pictures" not in run(monkeypatch, FakeModel("one"), ["-p", "Hello", "--perf"]).stderr
+
+
+def test_a_terminal_shows_which_picture_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(Console, "show_status", lambda console, text: shown.append(text))
+    monkeypatch.setattr(Console, "clear_status", lambda console: shown.append("-"))
+
+    def look(paths: Iterable[Path]) -> list[Picture]:
+        if Path("b.png") in paths:
+            raise ImageError("it is none")
+        return [Picture(np.zeros((1, 1), np.float32), 1, 1)]
+
+    gallery = Gallery(look, Console(), Totals(0.0))
+    gallery.add(Path("a.png"))
+    with pytest.raises(ImageError, match="it is none"):
+        gallery.add(Path("b.png"))
+    assert shown == ["Looking at a.png", "-", "Looking at b.png", "-"]
+
+
+def test_a_context_that_cannot_be_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FakeModel(Reply("one", reason="context"))
+    model.engine.can_shift = False
+    result = run(monkeypatch, model, ["-p", "Hello", "--context-shift"])
+    assert "--context-shift: tokens of a model that sees pictures have several positions" in result.stderr
+    assert "so the text ends here: -c N makes the context larger\n" in result.stderr
 
 
 def test_a_picture_needs_a_tower() -> None:

@@ -43,8 +43,8 @@ def test_gpus_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpu.startswith("CPU: ")
     assert cpu.endswith(f", {tier()}, {available_cores()} threads")
     assert gpus == [
-        "GPU 0: NVIDIA H200, compute capability 9.0, 139.5 of 140.0 GiB free, driver for CUDA 13.0",
-        "GPU 1: Tesla T4, compute capability 7.5, too old, 14.0 of 15.0 GiB free, driver for CUDA 13.0",
+        "CUDA0: NVIDIA H200, compute capability 9.0, 139.5 of 140.0 GiB free, driver for CUDA 13.0",
+        "CUDA1: Tesla T4, compute capability 7.5, too old, 14.0 of 15.0 GiB free, driver for CUDA 13.0",
     ]
 
 

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.split import LayerSplit
 from pyggml.errors import UsageError
-from pyggml.placement import MARGIN, Needs, fit, place
+from pyggml.gpus import DeviceOptions
+from pyggml.placement import place
+from pyggml.sharing import MARGIN, Needs, Room, Sharing, explain, most, share
 from pyggml_cuda import driver
 from pyggml_kernels.formats import FORMATS, Format
 from tests.unit.fake_gpu import install_gpu
@@ -26,8 +29,9 @@ NEEDS = Needs((2 * GIB,) * N_LAYERS + (GIB,), GIB)
 
 
 class FakeBackend:
-    def __init__(self, n_batch: int, n_sequences: int) -> None:
+    def __init__(self, n_batch: int, n_sequences: int, number: int) -> None:
         self.arguments = n_batch, n_sequences
+        self.number = number
 
 
 @pytest.fixture
@@ -40,9 +44,18 @@ def placed(
     n_gpu_layers: int | str,
     formats: Mapping[int, Format] = FORMATS,
     needs: Any = lambda: NEEDS,
+    **options: Any,
 ) -> Any:
     return place(
-        n_gpu_layers, N_LAYERS, needs=needs, unfit=None, formats=formats, n_threads=2, n_batch=3, n_sequences=1
+        n_gpu_layers,
+        N_LAYERS,
+        options=DeviceOptions(**options),
+        needs=needs,
+        unfit=None,
+        formats=formats,
+        n_threads=2,
+        n_batch=3,
+        n_sequences=1,
     )
 
 
@@ -98,24 +111,140 @@ def test_the_last_layers_go_to_the_gpu_the_output_first_of_all(gpu: Any, n: int)
     ],
 )
 def test_what_fits_and_why(n_free: int, n: int, reason: str) -> None:
-    assert fit(NEEDS, n_free) == (n, reason)
+    rooms = [Room(0, n_free)]
+    sharing = most(NEEDS, rooms)
+    assert sharing.counts == (n,)
+    assert explain(sharing, share(NEEDS, n + 1, rooms) if n < 5 else None) == reason
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 3 * GIB), min_size=1, max_size=30),
     shared=st.integers(0, GIB),
-    n_free=st.integers(0, 60 * GIB),
+    free=st.lists(st.integers(0, 60 * GIB), min_size=1, max_size=4),
 )
-def test_as_many_fit_as_fit(sizes: list[int], shared: int, n_free: int) -> None:
-    needs = Needs(tuple(sizes), shared)
-    n, _ = fit(needs, n_free)
-    assert n == 0 or needs.of(n) <= n_free - MARGIN
-    assert n == len(sizes) or needs.of(n + 1) > n_free - MARGIN
+def test_as_many_fit_as_fit(sizes: list[int], shared: int, free: list[int]) -> None:
+    needs, rooms = Needs(tuple(sizes), shared), [Room(number, n) for number, n in enumerate(free)]
+    sharing = most(needs, rooms)
+    for needed, n, n_free in zip(sharing.needed, sharing.counts, free, strict=True):
+        assert not n or needed <= n_free - MARGIN
+    if sharing.n < len(sizes):
+        more = share(needs, sharing.n + 1, rooms)
+        assert more.n == sharing.n + 1
+        assert any(n and size > n_free - MARGIN for size, n, n_free in zip(more.needed, more.counts, free, strict=True))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 3 * GIB), min_size=1, max_size=6),
+    shared=st.integers(0, GIB),
+    free=st.lists(st.integers(2 * GIB, 60 * GIB), min_size=2, max_size=3),
+)
+def test_the_fullest_gpu_is_as_little_full_as_can_be(sizes: list[int], shared: int, free: list[int]) -> None:
+    needs, rooms = Needs(tuple(sizes), shared), [Room(number, n) for number, n in enumerate(free)]
+
+    def fullest(counts: tuple[int, ...]) -> float:
+        needed = Sharing(needs, tuple(rooms), counts).needed
+        return max(size / room.n_bytes for size, room in zip(needed, rooms, strict=True))
+
+    n = len(sizes)
+    possible = [counts for counts in product(range(n + 1), repeat=len(free)) if sum(counts) == n]
+    assert fullest(share(needs, n, rooms).counts) <= min(map(fullest, possible)) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "shares", "counts"),
+    [
+        (9, (1, 1), (5, 4)),
+        (9, (3, 1), (7, 2)),
+        (9, (1, 3), (3, 6)),
+        (9, (1,), (9, 0)),
+        (9, (0, 1), (0, 9)),
+        (4, (3, 1), (3, 1)),
+        (1, (1, 1), (1, 0)),
+        (0, (1, 1), (0, 0)),
+    ],
+)
+def test_given_shares(n: int, shares: tuple[float, ...], counts: tuple[int, ...]) -> None:
+    # As llama.cpp: layer i goes to the first GPU whose shares, added up, exceed i / n.
+    needs = Needs((GIB,) * 9, GIB)
+    assert share(needs, n, [Room(0, GIB), Room(1, 99 * GIB)], shares).counts == counts
+
+
+def test_shares_of_nothing_are_none() -> None:
+    rooms = [Room(0, 5 * GIB), Room(1, 9 * GIB)]
+    assert share(NEEDS, 5, rooms, (0, 0)).counts == share(NEEDS, 5, rooms).counts == (1, 4)
+
+
+def test_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = install_gpu(monkeypatch, FakeBackend, 3)
+    device.free_bytes = lambda number: (6 * GIB, 4 * GIB, 5 * GIB)[number]
+    placement = placed("auto")
+    assert [backend.number for backend in placement.layers] == [0, 0, 1, 2, 2]
+    assert len(set(map(id, placement.layers))) == 3
+    assert placement.reason == (
+        "all 5 layers on the GPUs, the output counted as one (2 on CUDA0, 1 on CUDA1, 2 on CUDA2): they need 12.0 GiB;"
+        " 6.0 GiB and 4.0 GiB and 5.0 GiB are free, 1.0 GiB of which are left on each"
+    )
+    device.free_bytes = lambda number: (1 * GIB, 4 * GIB, 5 * GIB)[number]
+    placement = placed("auto")
+    assert [getattr(backend, "number", None) for backend in placement.layers] == [None, None, 1, 2, 2]
+    assert placement.reason.startswith(
+        "the last 3 of 5 layers on the GPUs, the output counted as one (0 on CUDA0, 1 on"
+    )
+    assert placed("all").advice == "use -ngl 3, a smaller context (-c) or a smaller file"
+
+
+def numbers(**options: Any) -> list[int]:
+    return [backend.number for backend in placed("all", **options).layers]
+
+
+def test_gpus_that_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_gpu(monkeypatch, FakeBackend, 3)
+    assert numbers(devices=("CUDA2", "CUDA0"), tensor_split=(2, 3)) == [2, 2, 0, 0, 0]
+    assert numbers(tensor_split=(1, 0, 4)) == [0, 2, 2, 2, 2]
+    assert numbers(split_mode="none") == [0] * 5
+    assert numbers(split_mode="none", main_gpu=2, tensor_split=(1, 1)) == [2] * 5
+    assert numbers(split_mode="none", main_gpu=1, devices=("CUDA0", "CUDA2")) == [2] * 5
+    assert placed(3, tensor_split=(0, 2, 1)).reason == (
+        "the last 3 of 5 layers on the GPUs (0 on CUDA0, 2 on CUDA1, 1 on CUDA2), as asked for"
+    )
+    placement = placed("all", devices=("none",))
+    assert isinstance(placement.executor, CPUBackend)
+    assert placement.reason == "all layers on the CPU, as asked for"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"devices": ("CUDA3",)}, "device is 'CUDA3'; allowed are CUDA0, CUDA1, CUDA2, and 'none' alone"),
+        ({"devices": ("CUDA0", "none")}, "device is 'none'; allowed are CUDA0"),
+        ({"devices": ("CUDA0", "CUDA0")}, "device is 'CUDA0,CUDA0'; each GPU is named once, and one at least"),
+        ({"devices": ()}, "device is ''; each GPU is named once"),
+        (
+            {"split_mode": "row"},
+            "split_mode is 'row'; allowed are 'layer', each GPU has some .* matrices are not split",
+        ),
+        ({"split_mode": "none", "main_gpu": 3}, "main_gpu is 3; allowed are 0 to 2: CUDA0, CUDA1, CUDA2"),
+        ({"main_gpu": -1}, "main_gpu is -1; allowed are 0 and up"),
+        ({"tensor_split": (1, -1)}, "tensor_split holds -1; allowed are numbers from 0, such as 3,1"),
+        ({"tensor_split": (1, 1, 1, 1)}, "tensor_split has 4 shares, for 3 GPUs: CUDA0, CUDA1, CUDA2"),
+    ],
+)
+def test_choices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str) -> None:
+    install_gpu(monkeypatch, FakeBackend, 3)
+    with pytest.raises(UsageError, match=message):
+        placed("all", **options)
+
+
+def test_a_gpu_that_is_named_has_to_be_there(gpu: Any) -> None:
+    gpu.unavailable = lambda: "the CUDA driver finds no GPU"
+    with pytest.raises(UsageError, match="device is 'CUDA0'; the CUDA driver finds no GPU"):
+        placed("auto", devices=("CUDA0",))
 
 
 def test_auto_takes_what_is_free(gpu: Any) -> None:
-    gpu.free_bytes = lambda: 8 * GIB
+    gpu.free_bytes = lambda number: 8 * GIB
     placement = placed("auto")
     assert placement.n_on_gpu == placement.n_fitting == 3
     assert placement.reason.startswith(
@@ -124,13 +253,13 @@ def test_auto_takes_what_is_free(gpu: Any) -> None:
 
 
 def test_auto_without_room_says_so(gpu: Any) -> None:
-    gpu.free_bytes = lambda: 2 * GIB
+    gpu.free_bytes = lambda number: 2 * GIB
     with pytest.warns(RuntimeWarning, match="none on a GPU: 1 would need 2.0 GiB; 2.0 GiB are free, 1.0 GiB of which"):
         assert isinstance(placed("auto").executor, CPUBackend)
 
 
 def test_a_full_gpu_gets_advice(gpu: Any) -> None:
-    gpu.free_bytes = lambda: 8 * GIB
+    gpu.free_bytes = lambda number: 8 * GIB
     assert placed("all").advice == "use -ngl 3, a smaller context (-c) or a smaller file"
     # What was counted was not enough.
     assert placed(3).advice == "use -ngl 2, a smaller context (-c) or a smaller file"

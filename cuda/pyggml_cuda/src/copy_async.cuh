@@ -28,3 +28,18 @@ __device__ inline void wait_for_copies() {
     asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
 }
+
+// The copies that this thread began since the last group are a group.
+__device__ inline void end_group_of_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// What this thread copied is there, but for the last N groups.
+template <int N>
+__device__ inline void wait_for_groups_but() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#endif
+}

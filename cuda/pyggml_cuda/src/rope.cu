@@ -1,6 +1,7 @@
 // Rotary position embedding (arXiv:2104.09864): the angles of a step, and queries and keys turned on their way.
 #include "cache_formats.cuh"
 #include "dependency.cuh"
+#include "hadamard.cuh"
 #include "paged_cache.cuh"
 
 struct AnglesArguments {
@@ -49,39 +50,51 @@ struct TurnAndStoreArguments {
     int size;
     int value_size;
     int n_pairs;
-    int halves;  // whether pairs are (i, i + n_pairs), else (2 i, 2 i + 1)
+    int halves;          // whether pairs are (i, i + n_pairs), else (2 i, 2 i + 1)
+    int rotation;        // the length of the rotation of queries and keys, 0 for none
+    int value_rotation;  // that of values
 };
 
-// Turn a token's queries and keys, and write keys and values into the cache; a head a block, a token a row of blocks.
-template <class K, class V>
-__global__ void turn_and_store(const TurnAndStoreArguments a) {
-    release_successor();
-    wait_for_predecessor();
-    const int token = blockIdx.y, head = blockIdx.x, kv_head = head - a.n_heads;
+// A head of queries or keys with its pairs turned.
+__device__ inline void turn_row(float* row, const float* source, const TurnAndStoreArguments& a, int token) {
     const float* cosines = a.angles + static_cast<int64_t>(token) * 2 * a.n_pairs;
     const float* sines = cosines + a.n_pairs;
     const int apart = a.halves ? a.n_pairs : 1, step = a.halves ? 1 : 2;
-    const int* pages = a.table.of_token(token);
-    const int position = a.table.positions[token];
-    float* query = a.queries + (static_cast<int64_t>(token) * a.n_heads + head) * a.size;
-    const float* key = a.keys + (static_cast<int64_t>(token) * a.n_kv_heads + kv_head) * a.size;
-    const float* source = kv_head < 0 ? query : key;
-    const int page = pages[position / a.key_rows.page_size], slot = position % a.key_rows.page_size;
-    uint8_t* row = kv_head < 0 ? nullptr : a.key_rows.row(page, slot, kv_head);
     for (int pair = threadIdx.x; pair < a.n_pairs; pair += blockDim.x) {
         const int i = pair * step, j = i + apart;
         const float x = source[i], y = source[j], c = cosines[pair], s = sines[pair];
-        const float first = __fsub_rn(__fmul_rn(x, c), __fmul_rn(y, s)), second = __fadd_rn(__fmul_rn(x, s), __fmul_rn(y, c));
-        if (kv_head < 0) {
-            query[i] = first;
-            query[j] = second;
-        } else {
-            K::store(row, i, first);
-            K::store(row, j, second);
-        }
+        row[i] = __fsub_rn(__fmul_rn(x, c), __fmul_rn(y, s));
+        row[j] = __fadd_rn(__fmul_rn(x, s), __fmul_rn(y, c));
     }
-    if (kv_head < 0) return;
-    const float* value = a.values + (static_cast<int64_t>(token) * a.n_kv_heads + kv_head) * a.value_size;
-    uint8_t* value_row = a.value_rows.row(page, slot, kv_head);
-    for (int i = threadIdx.x; i < a.value_size; i += blockDim.x) V::store(value_row, i, value[i]);
+    for (int i = 2 * a.n_pairs + threadIdx.x; i < a.size; i += blockDim.x) row[i] = source[i];
+}
+
+// Turn a token's queries and keys, and write keys and values into the cache; a token a row of blocks, a block a head of
+// queries, keys or values. What its format asks for comes behind: see pyggml_kernels/cache_formats.py.
+template <class K, class V>
+__global__ void turn_and_store(const TurnAndStoreArguments a) {
+    __shared__ float row[256];
+    release_successor();
+    wait_for_predecessor();
+    const int token = blockIdx.y, kv_head = (static_cast<int>(blockIdx.x) - a.n_heads) % a.n_kv_heads;
+    const int page_size = a.key_rows.page_size, position = a.table.positions[token];
+    const int page = a.table.of_token(token)[position / page_size], slot = position % page_size;
+    if (blockIdx.x < a.n_heads) {
+        float* query = a.queries + (static_cast<int64_t>(token) * a.n_heads + blockIdx.x) * a.size;
+        turn_row(row, query, a, token);
+        rotate_row(row, a.size, a.rotation);
+        __syncthreads();
+        K::round_row(query, row, a.size);
+    } else if (blockIdx.x < a.n_heads + a.n_kv_heads) {
+        turn_row(row, a.keys + (static_cast<int64_t>(token) * a.n_kv_heads + kv_head) * a.size, a, token);
+        rotate_row(row, a.size, a.rotation);
+        __syncthreads();
+        K::store_row(a.key_rows.row(page, slot, kv_head), row, a.size);
+    } else {
+        const float* value = a.values + (static_cast<int64_t>(token) * a.n_kv_heads + kv_head) * a.value_size;
+        for (int i = threadIdx.x; i < a.value_size; i += blockDim.x) row[i] = value[i];
+        rotate_row(row, a.value_size, a.value_rotation);
+        __syncthreads();
+        V::store_row(a.value_rows.row(page, slot, kv_head), row, a.value_size);
+    }
 }

@@ -11,6 +11,7 @@ struct SourceArguments {
     int value_size;
     int n_splits;
     int split_size;
+    int rotation;  // the length of the Hadamard rotation that attention's result is rotated back by, 0 for none
 };
 
 __device__ inline void load_8(const float* from, float (&to)[8]) {
@@ -74,6 +75,8 @@ struct SwiGLU {
 
 // The result of attention for a token, from the parts that it found, one for each split of the positions (attention.cu).
 struct Splits {
+    static constexpr int AT_ONCE = 4;  // splits that are on their way together
+
     const float* sums;
     const float* states;
     int n_used;
@@ -98,15 +101,24 @@ struct Splits {
         SoftmaxState so_far = no_position();
 #pragma unroll
         for (float& value : values) value = 0;
-        for (int split = 0; split < n_used; ++split) {
-            const float2 of_part = state[split];
-            const Shares share = shares(so_far.highest, of_part.x);
-            float part[8];
-            load_8(sum + split * value_size, part);
-            so_far.highest = fmaxf(so_far.highest, of_part.x);
-            so_far.weight = fold(so_far.weight, of_part.y, share);
+        for (int first = 0; first < n_used; first += AT_ONCE) {
+            float2 states[AT_ONCE];
+            float parts[AT_ONCE][8];
 #pragma unroll
-            for (int i = 0; i < 8; ++i) values[i] = fold(values[i], part[i], share);
+            for (int i = 0; i < AT_ONCE; ++i) {
+                const int split = min(first + i, n_used - 1);
+                states[i] = state[split];
+                load_8(sum + split * value_size, parts[i]);
+            }
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i) {
+                if (first + i == n_used) break;
+                const Shares share = shares(so_far.highest, states[i].x);
+                so_far.highest = fmaxf(so_far.highest, states[i].x);
+                so_far.weight = fold(so_far.weight, states[i].y, share);
+#pragma unroll
+                for (int k = 0; k < 8; ++k) values[k] = fold(values[k], parts[i][k], share);
+            }
         }
 #pragma unroll
         for (float& value : values) value /= so_far.weight;

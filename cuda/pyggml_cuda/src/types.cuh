@@ -29,7 +29,18 @@ __device__ inline float through_half(float value) { return half_to_float(float_t
 
 // Two halves in a register, the first in its low bits.
 __device__ inline uint32_t pack_halves(float first, float second) {
+#if __CUDA_ARCH__ >= 800
+    uint32_t both;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+    return both;
+#else
     return float_to_half(first) | static_cast<uint32_t>(float_to_half(second)) << 16;
+#endif
+}
+
+// What two floats are more than the halves that they are packed to.
+__device__ inline uint32_t pack_rest(float first, float second, uint32_t halves) {
+    return pack_halves(first - half_to_float(halves & 0xFFFF), second - half_to_float(halves >> 16));
 }
 
 __device__ inline float bfloat_to_float(uint16_t bits) { return __uint_as_float(static_cast<uint32_t>(bits) << 16); }

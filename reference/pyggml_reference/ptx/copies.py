@@ -51,6 +51,14 @@ def _cp(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     return True
 
 
+def let_predecessor_write(threads: Threads) -> None:
+    """The kernel before this one ends, as a thread waits for it: copies that were begun have what was there before."""
+    predecessor, threads.memory.predecessor = threads.memory.predecessor, None
+    if predecessor is not None:
+        _finish(threads, np.arange(threads.state.size), -1)
+        predecessor()
+
+
 def _finish(threads: Threads, lanes: Lanes, n_left: int) -> None:
     """All copies of these threads but those of their last groups; with -1 those of no group yet, too."""
     kept = []

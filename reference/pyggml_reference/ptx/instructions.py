@@ -9,8 +9,8 @@ from pyggml_reference.ptx.addresses import addresses_of
 from pyggml_reference.ptx.arithmetic import Array, dtype_of
 from pyggml_reference.ptx.atomics import ATOMICS
 from pyggml_reference.ptx.collectives import COLLECTIVES
-from pyggml_reference.ptx.copies import COPIES
-from pyggml_reference.ptx.memory import LOCAL_BASE, SHARED_BASE
+from pyggml_reference.ptx.copies import COPIES, let_predecessor_write
+from pyggml_reference.ptx.memory import LOCAL_BASE, SHARED_BASE, check_alignment
 from pyggml_reference.ptx.program import Instruction, Name, Operand, Vector
 from pyggml_reference.ptx.synchronization import SYNCHRONIZATION
 from pyggml_reference.ptx.threads import DONE, Lanes, Threads
@@ -222,7 +222,7 @@ def _ld(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     space, kind = _access(instruction)
     parts = target.parts if isinstance(target, Vector) else (target,)
     addresses, dtype = addresses_of(threads, source, lanes), dtype_of(kind)
-    _check_vector(addresses, dtype.itemsize * len(parts))
+    check_alignment(addresses, dtype.itemsize * len(parts))
     for i, each in enumerate(parts):
         threads.write(each, threads.load(addresses + np.uint64(i * dtype.itemsize), space, dtype, lanes), lanes)
     return True
@@ -233,16 +233,11 @@ def _st(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     space, kind = _access(instruction)
     parts = source.parts if isinstance(source, Vector) else (source,)
     addresses, dtype = addresses_of(threads, target, lanes), dtype_of(kind)
-    _check_vector(addresses, dtype.itemsize * len(parts))
+    check_alignment(addresses, dtype.itemsize * len(parts))
     for i, each in enumerate(parts):
         values = threads.read(each, kind, lanes)
         threads.store(addresses + np.uint64(i * dtype.itemsize), space, values, lanes)
     return True
-
-
-def _check_vector(addresses: Array, n_bytes: int) -> None:
-    if (addresses % np.uint64(n_bytes)).any():
-        raise ValueError(f"{n_bytes} bytes at an address that is not a multiple of {n_bytes}")
 
 
 def _branch(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
@@ -256,6 +251,12 @@ def _branch(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
 def _exit(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     threads.state[lanes] = DONE
     return False
+
+
+def _grid_dependency(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
+    if instruction.opcode[1] == "wait":
+        let_predecessor_write(threads)
+    return True
 
 
 def _nothing(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
@@ -288,7 +289,8 @@ HANDLERS: Mapping[str, Handler] = {
     "bra": _branch,
     "ret": _exit,
     "exit": _exit,
-    **dict.fromkeys(("griddepcontrol", "setmaxnreg", "membar", "fence", "prefetch"), _nothing),
+    "griddepcontrol": _grid_dependency,
+    **dict.fromkeys(("setmaxnreg", "membar", "fence", "prefetch"), _nothing),
     **ATOMICS,
     **COLLECTIVES,
     **COPIES,

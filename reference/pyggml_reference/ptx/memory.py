@@ -1,5 +1,6 @@
 """Memory of a device that is not there: bytes with addresses; only what was allocated may be touched."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ class DeviceMemory:
         self._starts = np.zeros(0, np.int64)
         self._ends = np.zeros(0, np.int64)
         self._used = 0
+        self.predecessor: Callable[[], None] | None = None
+        """What the kernel before has yet to do when a kernel is launched; done when a thread waits for it."""
 
     def allocate(self, n_bytes: int) -> int:
         """The address of so many bytes, which hold garbage."""
@@ -61,17 +64,18 @@ class DeviceMemory:
 def gather(flat: Bytes, offsets: npt.NDArray[np.int64], dtype: Any) -> npt.NDArray[Any]:
     """A number at each offset, which is a multiple of its size."""
     kind = np.dtype(dtype)
-    _check_alignment(offsets, kind.itemsize)
+    check_alignment(offsets, kind.itemsize)
     found: npt.NDArray[Any] = flat.view(kind)[offsets // kind.itemsize]
     return found
 
 
 def scatter(flat: Bytes, offsets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
     """Write a number to each offset, which is a multiple of its size."""
-    _check_alignment(offsets, values.dtype.itemsize)
+    check_alignment(offsets, values.dtype.itemsize)
     flat.view(values.dtype)[offsets // values.dtype.itemsize] = values
 
 
-def _check_alignment(offsets: npt.NDArray[np.int64], n_bytes: int) -> None:
-    if (offsets % n_bytes).any():
+def check_alignment(offsets: npt.NDArray[Any], n_bytes: int) -> None:
+    """EmulationError unless all are multiples of what is accessed there."""
+    if (offsets % offsets.dtype.type(n_bytes)).any():
         raise EmulationError(f"{n_bytes} bytes at an address that is not a multiple of {n_bytes}")

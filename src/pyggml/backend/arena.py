@@ -1,6 +1,6 @@
 """Where each value of a graph lies in one block of memory: values that never live at the same time share bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pyggml.backend.graph import Node, Rows, Value
 
@@ -28,23 +28,26 @@ def _fit(taken: Sequence[tuple[int, int]], size: int) -> int:
     return offset
 
 
-def lay_out(nodes: Sequence[Node], n_rows: Mapping[Rows, int]) -> tuple[dict[int, int], int]:
+def lay_out(
+    nodes: Sequence[Node], n_rows: Mapping[Rows, int], elsewhere: Collection[int] = ()
+) -> tuple[dict[int, int], int]:
     """The offset of each value by its index, and the bytes needed in all. A node's output never overlaps its inputs,
-    except where it says that it overwrites one."""
+    except where it says that it overwrites one. Values whose indices are in `elsewhere` get no memory here."""
     last = last_uses(nodes)
     offsets: dict[int, int] = {}
     live: dict[int, tuple[int, int]] = {}
     total = 0
     for position, node in enumerate(nodes):
         output = node.output
-        if node.overwrites is None:
-            size = -(-_size(output, n_rows) // ALIGNMENT) * ALIGNMENT
-            offset = _fit(sorted(live.values()), size)
-        else:
-            offset, size = live.pop(node.overwrites.index)
-        offsets[output.index] = offset
-        live[output.index] = (offset, size)
-        total = max(total, offset + size)
+        if output.index not in elsewhere:
+            if node.overwrites is None:
+                size = -(-_size(output, n_rows) // ALIGNMENT) * ALIGNMENT
+                offset = _fit(sorted(live.values()), size)
+            else:
+                offset, size = live.pop(node.overwrites.index)
+            offsets[output.index] = offset
+            live[output.index] = (offset, size)
+            total = max(total, offset + size)
         for index in [index for index in live if last[index] <= position]:
             del live[index]
     return offsets, total

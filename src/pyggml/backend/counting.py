@@ -19,6 +19,22 @@ class CountedWeight:
     n_columns: int
 
 
+class MainMemory:
+    """A place that is no GPU, and takes everything; holds nothing."""
+
+    def matrix(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:
+        """See `Backend.matrix`."""
+        return CountedWeight(n_rows, n_columns)
+
+    def table(self, data: npt.NDArray[np.uint8], type_id: int, n_rows: int, n_columns: int) -> CountedWeight:
+        """See `Backend.table`."""
+        return CountedWeight(n_rows, n_columns)
+
+    def vector(self, data: npt.NDArray[np.uint8], type_id: int, n_columns: int) -> CountedWeight:
+        """See `Backend.vector`."""
+        return CountedWeight(1, n_columns)
+
+
 class CountingGPU:
     """Refuses what a GPU does not take, as the CUDA backend does; holds nothing."""
 

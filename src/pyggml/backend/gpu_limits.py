@@ -33,11 +33,6 @@ def matrix_bytes(form: Format, n_rows: int, n_columns: int) -> int:
 
 def check_cache(shape: CacheShape) -> None:
     """UsageError for a cache that is not to be had."""
-    for option, name in (("cache_type_k", shape.key_format), ("cache_type_v", shape.value_format)):
-        if name not in CACHE_FORMATS:
-            raise UsageError(
-                f"{option} is {name}, which a GPU has not got; allowed are {', '.join(CACHE_FORMATS)}; or use -ngl 0"
-            )
     for what, size in (("keys", shape.key_size), ("values", shape.value_size)):
         if size % _SIZE_MULTIPLE or size > _LARGEST_SIZE:
             raise UsageError(
@@ -50,4 +45,4 @@ def cache_bytes(shape: CacheShape) -> int:
     """The bytes of a cache."""
     sizes = ((shape.key_format, shape.key_size), (shape.value_format, shape.value_size))
     n_rows = shape.n_pages * shape.page_size * shape.n_layers * shape.n_kv_heads
-    return n_rows * sum(CACHE_FORMATS[name][1] * size for name, size in sizes)
+    return n_rows * sum(CACHE_FORMATS[name].row_bytes(size) for name, size in sizes)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.protocol import Weight
+from pyggml.backend.protocol import Executable, Weight
 
 Rows = Literal["tokens", "outputs"]
 
@@ -57,8 +57,9 @@ class Node:
 
     @cached_property
     def inputs(self) -> tuple[Value, ...]:
-        """The values it reads: all of its fields that are values, but for the output."""
-        values = [getattr(self, each.name) for each in fields(self) if each.name != "output"]
+        """The values it reads: all of its fields that are values, or several values, but for the output."""
+        found = [getattr(self, each.name) for each in fields(self) if each.name != "output"]
+        values = [value for each in found for value in (each if isinstance(each, tuple) else (each,))]
         return tuple(value for value in values if isinstance(value, Value))
 
     @property
@@ -77,6 +78,14 @@ class Embed(Node):
 @dataclass(frozen=True)
 class Receive(Node):
     """Rows that another graph computed and that come with the step: what is behind a cut begins with it."""
+
+
+@dataclass(frozen=True)
+class Elsewhere(Node):
+    """What another device computes: its graph receives the operands, in this order."""
+
+    operands: tuple[Value, ...]
+    executable: Executable = field(compare=False)
 
 
 @dataclass(frozen=True)

@@ -101,10 +101,10 @@ class PictureStep:
 class Executable(Protocol):
     """A graph compiled for a cache: runs any batch that the backend was made for."""
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
-        """The graph's result, (n_outputs or n_tokens, columns); valid until the next run.
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The graph's result, (n_outputs or n_tokens, columns); valid until the device runs anything else.
 
-        `received` are the rows of a graph that begins with `Receive`.
+        `received` are the rows of each `Receive` that the graph begins with.
         """
 
 
@@ -122,7 +122,7 @@ class Largest:
 class RankingExecutable(Executable, Protocol):
     """One whose results can stay on the device, of which the largest are then enough at first."""
 
-    def rank(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> Largest:
+    def rank(self, step: Step, *received: npt.NDArray[np.float32]) -> Largest:
         """As `run`, for the largest of the graph's result; valid until the next run."""
 
     def row(self, output: int) -> npt.NDArray[np.float32]:

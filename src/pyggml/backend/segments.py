@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
-from pyggml.backend.graph import Attention, Graph, Node, Receive, RopeAngles, SectionAngles, Value
+from pyggml.backend.graph import Attention, Graph, Node, Receive, RopeAngles, Rotate, SectionAngles, Value
 
 
 def cut(graph: Graph, first_layers: Sequence[int]) -> list[Graph]:
@@ -28,24 +29,46 @@ def _parts(graph: Graph, first_layers: Sequence[int]) -> list[list[Node]]:
 
 
 def _part(parts: Sequence[Sequence[Node]], number: int, first_layer: int) -> Graph:
-    own = {node.output.index for node in parts[number]}
-    needed = {value.index for node in parts[number] for value in node.inputs} - own
     earlier = [node for part in parts[:number] for node in part]
-    angles = [node for node in earlier if isinstance(node, RopeAngles | SectionAngles) and node.output.index in needed]
-    received = [Receive(parts[number - 1][-1].output)] if number else []
-    if missing := needed - {node.output.index for node in (*angles, *received)}:
+    received = outside(parts[number])
+    last = earlier[-1].output if earlier else None
+    if missing := [value.index for value in received if value != last]:
         raise TypeError(f"a graph is cut where value {min(missing)} is still needed behind the last one of a part")
+    return extract(parts[number], [last] if last else [], earlier, -first_layer)
+
+
+def outside(nodes: Sequence[Node]) -> list[Value]:
+    """The values that operations read and that are computed by others: those that have to be given, in order."""
+    known = {node.output for node in nodes}
+    read = {value: None for node in nodes for value in node.inputs if value not in known}
+    angles = {node.angles for node in nodes if isinstance(node, Rotate)}
+    return [value for value in read if value not in angles]
+
+
+def extract(nodes: Sequence[Node], received: Sequence[Value], earlier: Sequence[Node], layer_shift: int) -> Graph:
+    """Some operations as a graph of its own, which begins with what it receives; `layer_shift` is added to its layers.
+
+    Angles of rotary embedding are computed again, as `earlier` operations did.
+    """
+    known = {node.output for node in nodes}
+    needed = {value for node in nodes for value in node.inputs if value not in known}
+    angles = [each for each in earlier if isinstance(each, RopeAngles | SectionAngles) and each.output in needed]
     part, values = Graph(), dict[int, Value]()
-    for node in (*received, *angles, *parts[number]):
+    for node in (*map(Receive, received), *angles, *nodes):
         values[node.output.index] = replace(node.output, index=len(part.nodes))
-        part.nodes.append(_renumbered(node, values, first_layer))
+        part.nodes.append(renumbered(node, values, layer_shift))
     return part
 
 
-def _renumbered(node: Node, values: Mapping[int, Value], first_layer: int) -> Node:
-    """The operation on the values of a part."""
+def renumbered(node: Node, values: Mapping[int, Value], layer_shift: int = 0) -> Node:
+    """The operation on these values, by the index that each had."""
     if isinstance(node, Attention):
-        node = replace(node, layer=node.layer - first_layer)
-    operands = ((each.name, getattr(node, each.name)) for each in fields(node))
-    changes = {name: values[value.index] for name, value in operands if isinstance(value, Value)}
+        node = replace(node, layer=node.layer + layer_shift)
+    changes: dict[str, Any] = {}
+    for each in fields(node):
+        operand = getattr(node, each.name)
+        if isinstance(operand, Value):
+            changes[each.name] = values[operand.index]
+        elif isinstance(operand, tuple):
+            changes[each.name] = tuple(values[value.index] for value in operand)
     return replace(node, **changes)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from pyggml.gpus import LAYER
 from pyggml_kernels.threads import available_cores
 
 #: llama-bench's numbers for flash attention.
@@ -13,7 +14,7 @@ FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 
 @dataclass(frozen=True)
 class BenchSetup:
-    """How a model is loaded; `n_gpu_layers` -1: as many as fit."""
+    """How a model is loaded; `n_gpu_layers` -1: as many as fit; devices as `DeviceOptions` has them."""
 
     model: Path
     n_gpu_layers: int
@@ -23,6 +24,12 @@ class BenchSetup:
     type_v: str
     flash_attn: int
     n_threads: int
+    split_mode: str = LAYER
+    main_gpu: int = 0
+    devices: tuple[str, ...] | None = None
+    tensor_split: tuple[float, ...] = ()
+    tensor_buft_overrides: tuple[tuple[str, str], ...] = ()
+    no_kv_offload: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,20 +69,21 @@ class BenchGrid:
     type_v: tuple[str, ...] = ("f16",)
     flash_attn: tuple[int, ...] = (FLASH_ATTENTION["auto"],)
     n_threads: tuple[int, ...] = field(default_factory=lambda: (available_cores(),))
+    split_mode: tuple[str, ...] = (LAYER,)
+    main_gpu: tuple[int, ...] = (0,)
+    devices: tuple[tuple[str, ...] | None, ...] = (None,)
+    tensor_split: tuple[tuple[float, ...], ...] = ((),)
+    tensor_buft_overrides: tuple[tuple[tuple[str, str], ...], ...] = ((),)
+    no_kv_offload: tuple[int, ...] = (0,)
 
     def setups(self) -> Iterator[BenchSetup]:
         """All ways of loading, in llama-bench's order."""
-        for values in product(
-            self.models,
-            self.n_gpu_layers,
-            self.n_batch,
-            self.n_ubatch,
-            self.type_k,
-            self.type_v,
-            self.flash_attn,
-            self.n_threads,
-        ):
-            yield BenchSetup(*values)
+        names = (
+            *("n_gpu_layers", "split_mode", "main_gpu", "devices", "tensor_split", "tensor_buft_overrides"),
+            *("n_batch", "n_ubatch", "type_k", "type_v", "no_kv_offload", "flash_attn", "n_threads"),
+        )
+        for model, *values in product(self.models, *(getattr(self, name) for name in names)):
+            yield BenchSetup(model, **dict(zip(names, values, strict=True)))
 
     def cases(self) -> Iterator[BenchCase]:
         """All tests, in llama-bench's order: those of one setup follow each other, shallow ones first."""

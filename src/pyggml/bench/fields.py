@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pyggml import __version__
+from pyggml.bench.cases import BenchSetup
 from pyggml.bench.result import BenchResult
 
 #: What takes the place of the commit and the number of a build of llama.cpp.
@@ -66,12 +67,6 @@ _WITHOUT_MEANING: Mapping[str, str | int] = MappingProxyType(
         "cpu_strict": 0,
         "poll": 50,
         "n_cpu_moe": 0,
-        "split_mode": "layer",
-        "main_gpu": 0,
-        "no_kv_offload": 0,
-        "devices": "auto",
-        "tensor_split": "0.00",
-        "tensor_buft_overrides": "none",
         "load_mode": "auto",
         "lazy_mode": "auto",
         "embeddings": 0,
@@ -98,6 +93,7 @@ def field_values(result: BenchResult) -> dict[str, str]:
         "model_size": model.n_bytes,
         "model_n_params": model.n_elements,
         **{name: value for name, value in vars(setup).items() if name != "model"},
+        **_devices(setup),
         "n_prompt": case.n_prompt,
         "n_gen": case.n_gen,
         "n_depth": case.n_depth,
@@ -105,6 +101,16 @@ def field_values(result: BenchResult) -> dict[str, str]:
         **{name: getattr(result, name) for name in ("avg_ns", "stddev_ns", "avg_ts", "stddev_ts")},
     }
     return {name: f"{values[name]:f}" if kind is float else str(values[name]) for name, kind in FIELDS.items()}
+
+
+def _devices(setup: BenchSetup) -> dict[str, str]:
+    """Lists as llama-bench writes them: shares up to the last one above 0."""
+    n_shares = max((i for i, share in enumerate(setup.tensor_split, start=1) if share > 0), default=0)
+    return {
+        "devices": "auto" if setup.devices is None else "/".join(setup.devices),
+        "tensor_split": "/".join(f"{share:.2f}" for share in setup.tensor_split[:n_shares] or (0.0,)),
+        "tensor_buft_overrides": ";".join(f"{name}={device}" for name, device in setup.tensor_buft_overrides) or "none",
+    }
 
 
 def cpu_name() -> str:

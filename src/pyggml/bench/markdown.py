@@ -4,7 +4,16 @@ from pyggml.bench.cases import BenchGrid
 from pyggml.bench.fields import BUILD_COMMIT, BUILD_NUMBER, field_values
 from pyggml.bench.result import BenchResult
 
-_TITLES = {"n_threads": "threads", "n_gpu_layers": "ngl", "flash_attn": "fa"}
+_TITLES = {
+    "n_threads": "threads",
+    "n_gpu_layers": "ngl",
+    "split_mode": "sm",
+    "no_kv_offload": "nkvo",
+    "flash_attn": "fa",
+    "devices": "dev",
+    "tensor_split": "ts",
+    "tensor_buft_overrides": "ot",
+}
 # Negative ones stand for columns that begin at the left.
 _WIDTHS = {
     "model": -30,
@@ -17,11 +26,20 @@ _WIDTHS = {
     "n_ubatch": 8,
     "type_k": 6,
     "type_v": 6,
+    "main_gpu": 10,
+    "split_mode": 6,
+    "no_kv_offload": 13,
     "flash_attn": 3,
+    "devices": -12,
+    "tensor_split": -12,
+    "tensor_buft_overrides": -21,
     "test": 15,
     "t/s": 20,
 }
-_OPTIONAL = ("n_gpu_layers", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn")
+_OPTIONAL = (
+    *("n_gpu_layers", "n_batch", "n_ubatch", "type_k", "type_v", "main_gpu", "split_mode", "no_kv_offload"),
+    *("flash_attn", "devices", "tensor_split", "tensor_buft_overrides"),
+)
 
 
 class MarkdownPrinter:

@@ -7,7 +7,18 @@ from typing import Any
 import click
 
 from pyggml.cli.bench_ignored import explain_ignored_parameters, ignored_parameters
-from pyggml.cli.bench_values import cache_types, flash_attention, layers, numbers, pair
+from pyggml.cli.bench_values import (
+    cache_types,
+    device_lists,
+    flash_attention,
+    layers,
+    numbers,
+    override_lists,
+    pair,
+    share_lists,
+    split_modes,
+    switches,
+)
 from pyggml.cli.model_options import take
 from pyggml.cli.sections import Decorated, SectionCommand, debug_option, section
 
@@ -33,6 +44,12 @@ class BenchArguments:
     type_v: tuple[tuple[str, ...], ...]
     n_threads: tuple[tuple[int, ...], ...]
     n_gpu_layers: tuple[tuple[int, ...], ...]
+    split_mode: tuple[tuple[str, ...], ...]
+    main_gpu: tuple[tuple[int, ...], ...]
+    devices: tuple[tuple[tuple[str, ...] | None, ...], ...]
+    tensor_split: tuple[tuple[tuple[float, ...], ...], ...]
+    tensor_buft_overrides: tuple[tuple[tuple[tuple[str, str], ...], ...], ...]
+    no_kv_offload: tuple[tuple[int, ...], ...]
     flash_attn: tuple[tuple[int, ...], ...]
     repetitions: int
     delay: int
@@ -126,7 +143,49 @@ _OPTIONS = (
         metavar="N,...",
         kind=layers,
         default="-1, as many as fit",
-        help_text="Layers on the GPU.",
+        help_text="Layers on GPUs.",
+    ),
+    _list(
+        *("devices", "-dev", "--device"),
+        metavar="NAME/...,...",
+        kind=device_lists,
+        default="auto, all",
+        help_text="The GPUs to use, such as CUDA0/CUDA1, or 'none'.",
+    ),
+    _list(
+        *("split_mode", "-sm", "--split-mode"),
+        metavar="MODE,...",
+        kind=split_modes,
+        default="layer",
+        help_text="'layer': GPUs share the layers; 'none': one GPU has all of them.",
+    ),
+    _list(
+        *("main_gpu", "-mg", "--main-gpu"),
+        metavar="N,...",
+        kind=numbers,
+        default="0",
+        help_text="Which of the GPUs has all layers, with -sm none.",
+    ),
+    _list(
+        *("tensor_split", "-ts", "--tensor-split"),
+        metavar="N/...,...",
+        kind=share_lists,
+        default="by free memory",
+        help_text="Each GPU's share of the layers, such as 3/1.",
+    ),
+    _list(
+        *("tensor_buft_overrides", "-ot", "--override-tensor"),
+        metavar="PATTERN=NAME;...,...",
+        kind=override_lists,
+        default="none",
+        help_text="Weights with such names lie on this device.",
+    ),
+    _list(
+        *("no_kv_offload", "-nkvo", "--no-kv-offload"),
+        metavar="0|1",
+        kind=switches,
+        default="0",
+        help_text="Whether keys and values stay in main memory.",
     ),
     _list(
         *("flash_attn", "-fa", "--flash-attn"),

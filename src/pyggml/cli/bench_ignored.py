@@ -6,7 +6,6 @@ from typing import Any
 from pyggml.cli.sections import Decorated, section
 
 _PLACEMENT = "the operating system places the threads"
-_ONE_DEVICE = "the model is on one device"
 _READING = "files are mapped, and read when they are needed"
 _NAMES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "numa": (("--numa",), _PLACEMENT),
@@ -15,14 +14,8 @@ _NAMES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "cpu_strict": (("--cpu-strict",), _PLACEMENT),
     "poll": (("--poll",), "idle threads sleep"),
     "n_cpu_moe": (("-ncmoe", "--n-cpu-moe"), "mixtures of experts are not supported"),
-    "split_mode": (("-sm", "--split-mode"), _ONE_DEVICE),
-    "main_gpu": (("-mg", "--main-gpu"), _ONE_DEVICE),
-    "devices": (("-dev", "--device"), _ONE_DEVICE),
-    "tensor_split": (("-ts", "--tensor-split"), _ONE_DEVICE),
-    "override_tensor": (("-ot", "--override-tensor"), _ONE_DEVICE),
-    "no_kv_offload": (("-nkvo", "--no-kv-offload"), _ONE_DEVICE),
-    "no_op_offload": (("-nopo", "--no-op-offload"), _ONE_DEVICE),
-    "no_host": (("--no-host",), _ONE_DEVICE),
+    "no_op_offload": (("-nopo", "--no-op-offload"), "operations are computed where their weights are"),
+    "no_host": (("--no-host",), "weights in main memory are where the file is mapped, or in tiles"),
     "load_mode": (("-lm", "--load-mode"), _READING),
     "lazy_mode": (("-lzm", "--lazy-mode"), _READING),
     "repack": (("--repack",), "weights have one layout in memory"),

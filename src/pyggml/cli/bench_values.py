@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import click
 
 from pyggml.cli.model_options import CACHE_TYPES
+from pyggml.cli.parameter_types import device_names, overrides, shares
+from pyggml.gpus import LAYER, NONE
 
 # FIRST[-LAST[+STEP or *FACTOR]]
 _RANGE = re.compile(r"(?P<first>-?\d+)(?:-(?P<last>\d+)(?:(?P<sign>[+*])(?P<step>\d+))?)?", re.ASCII)
@@ -45,6 +47,37 @@ def cache_types(value: str) -> tuple[str, ...]:
     return names
 
 
+def split_modes(value: str) -> tuple[str, ...]:
+    """Names of modes, `layer` and `none`. Raises click.BadParameter."""
+    for name in value.split(","):
+        if name not in (LAYER, NONE):
+            raise click.BadParameter(f"{name!r} is not allowed: {LAYER} and {NONE} are; matrices are not split.")
+    return tuple(value.split(","))
+
+
+def device_lists(value: str) -> tuple[tuple[str, ...] | None, ...]:
+    """Lists of GPUs with slashes, such as `CUDA0,CUDA0/CUDA1`; None for `auto`. Raises click.BadParameter."""
+    return tuple(None if each == "auto" else device_names(each.replace("/", ",")) for each in value.split(","))
+
+
+def share_lists(value: str) -> tuple[tuple[float, ...], ...]:
+    """Lists of shares with slashes or semicolons, such as `1/1,3/1`. Raises click.BadParameter."""
+    return tuple(shares(each.replace(";", "/")) for each in value.split(","))
+
+
+def override_lists(value: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Lists of patterns and devices with semicolons, such as `ffn_up=CPU;ffn_down=CPU`; an empty one has none.
+
+    Raises click.BadParameter.
+    """
+    return tuple(overrides(each.replace(";", ",")) if each else () for each in value.split(","))
+
+
+def switches(value: str) -> tuple[int, ...]:
+    """Lists of 0 and 1. Raises click.BadParameter."""
+    return _numbers(value, least=0, largest=1)
+
+
 def flash_attention(value: str) -> tuple[int, ...]:
     """`on`, `off` and `auto` as llama.cpp's numbers 1, 0 and -1. Raises click.BadParameter."""
     for name in value.split(","):
@@ -53,12 +86,12 @@ def flash_attention(value: str) -> tuple[int, ...]:
     return tuple(_FLASH_ATTENTION[name] for name in value.split(","))
 
 
-def _numbers(value: str, least: int) -> tuple[int, ...]:
+def _numbers(value: str, least: int, largest: int = _LARGEST) -> tuple[int, ...]:
     # As in llama-bench, a comma may end the list.
     ranges = [_range(part, value) for part in value.removesuffix(",").split(",")]
-    outside = [end for each in ranges if each for end in (each[0], each[-1]) if not least <= end <= _LARGEST]
+    outside = [end for each in ranges if each for end in (each[0], each[-1]) if not least <= end <= largest]
     if outside:
-        raise click.BadParameter(f"{value!r} holds {outside[0]}; allowed are {least} to {_LARGEST}.")
+        raise click.BadParameter(f"{value!r} holds {outside[0]}; allowed are {least} to {largest}.")
     n_numbers = sum(map(len, ranges))
     if n_numbers > _MOST_NUMBERS:
         raise click.BadParameter(f"{value!r} stands for {n_numbers} numbers; allowed are {_MOST_NUMBERS}.")

@@ -48,7 +48,8 @@ def bench_grid(arguments: BenchArguments) -> BenchGrid:
     """The values of all parameters; those not given are llama-bench's. Raises UsageError, DownloadError."""
     names = (
         *("n_prompt", "n_gen", "n_depth", "n_batch", "n_ubatch"),
-        *("type_k", "type_v", "n_threads", "n_gpu_layers", "flash_attn"),
+        *("type_k", "type_v", "n_threads", "n_gpu_layers", "flash_attn", "devices", "split_mode", "main_gpu"),
+        *("tensor_split", "tensor_buft_overrides", "no_kv_offload"),
     )
     lists = {name: _joined(getattr(arguments, name)) for name in names if getattr(arguments, name)}
     return BenchGrid(tuple(_models(arguments)), n_prompt_gen=arguments.n_prompt_gen, **lists)

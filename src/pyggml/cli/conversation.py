@@ -117,7 +117,7 @@ class Conversation:
     def _show(self, name: str) -> None:
         try:
             self._files += self._gallery.add(Path(name).expanduser())
-        except (ImageError, UsageError, RuntimeError) as error:
+        except (ContextError, ImageError, UsageError, RuntimeError) as error:
             self._stage.console.warn(f"/image {name}: {error}")
             return
         self._stage.console.remark(f"{name} goes with your next message.")

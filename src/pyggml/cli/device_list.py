@@ -7,6 +7,7 @@ import click
 
 from pyggml.bench.fields import cpu_name
 from pyggml.errors import UsageError
+from pyggml.gpus import name as gpu_name
 from pyggml.placement import gpu_unavailable
 from pyggml_cuda import driver
 from pyggml_kernels.simd.cpu import tier
@@ -38,4 +39,4 @@ def _gpu_lines() -> Iterator[str]:
         memory = f"{gpu.free_bytes / 2**30:.1f} of {gpu.total_bytes / 2**30:.1f} GiB free"
         newest = "driver for CUDA {}.{}".format(*listing.driver_version())
         too_old = "" if gpu.is_usable else ", too old"
-        yield f"GPU {gpu.number}: {gpu.name}, compute capability {major}.{minor}{too_old}, {memory}, {newest}"
+        yield f"{gpu_name(gpu.number)}: {gpu.name}, compute capability {major}.{minor}{too_old}, {memory}, {newest}"

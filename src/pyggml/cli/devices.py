@@ -12,7 +12,8 @@ def devices_command() -> None:
 
     \b
     pyggml devices
-    pyggml run -m model.gguf -ngl 20    # the last 20 layers on the first GPU
+    pyggml run -m model.gguf -ngl 20            # the last 20 layers on the GPUs
+    pyggml run -m model.gguf --device CUDA1     # on this one of them
     """
     # Imported here, so that --help needs neither NumPy nor Numba.
     from pyggml.cli.device_list import list_devices

@@ -37,6 +37,15 @@ def told_warnings(console: Console) -> Iterator[None]:
         yield
 
 
+def warn_of_shift(model: Model, context_shift: bool, console: Console) -> None:
+    """Say so where `--context-shift` cannot do what it says."""
+    if context_shift and not model.engine.can_shift:
+        console.warn(
+            "--context-shift: tokens of a model that sees pictures have several positions, which cannot move down: an"
+            " answer ends when the context is full"
+        )
+
+
 def load_model(
     path: Path, options: LoadOptions, console: Console, tower: TowerOptions = NO_TOWER, **shared: int
 ) -> LoadedModel:
@@ -50,6 +59,12 @@ def load_model(
             n_ubatch=options.ubatch_size,
             n_threads=options.threads if options.threads > 0 else None,
             n_gpu_layers=options.gpu_layers,
+            devices=options.device,
+            split_mode=options.split_mode,
+            main_gpu=options.main_gpu,
+            tensor_split=options.tensor_split or (),
+            override_tensor=[pair for pairs in options.override_tensor for pair in pairs],
+            kv_offload=options.kv_offload,
             cache_type_k=options.cache_type_k,
             cache_type_v=options.cache_type_v,
             formats=[form for file in options.format_file for form in read_formats(file)],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pyggml.cli.parameter_types import ALL, AUTO, GPU_LAYERS
+from pyggml.cli.parameter_types import ALL, AUTO, DEVICE_NAMES, GPU_LAYERS, OVERRIDES, SHARES
 from pyggml.cli.sections import Decorated, section
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """The context, its cache, batches, threads, layers on the GPU, and formats of one's own."""
+    """The context, its cache, batches, threads, layers on GPUs, which GPUs, and formats of one's own."""
 
     ctx_size: int
     batch_size: int
@@ -44,6 +44,12 @@ class LoadOptions:
     cache_type_v: str
     threads: int
     gpu_layers: int | str
+    device: tuple[str, ...] | None = None
+    split_mode: str = "layer"
+    main_gpu: int = 0
+    tensor_split: tuple[float, ...] | None = None
+    override_tensor: tuple[tuple[tuple[str, str], ...], ...] = ()
+    kv_offload: bool = True
     format_file: tuple[Path, ...] = ()
 
 
@@ -170,7 +176,61 @@ _LOAD_OPTIONS = (
         metavar="N",
         default=AUTO,
         default_text="auto",
-        help=f"Layers on the GPU: a number, {AUTO!r} or {ALL!r}.",
+        help=f"Layers on GPUs: a number, {AUTO!r} or {ALL!r}.",
+    ),
+    _loading(
+        "device",
+        "-dev",
+        "--device",
+        type=DEVICE_NAMES,
+        metavar="NAME,...",
+        default_text="all",
+        help="The GPUs to use, such as CUDA0,CUDA1, or 'none': see pyggml devices.",
+    ),
+    _loading(
+        "split_mode",
+        "-sm",
+        "--split-mode",
+        metavar="MODE",
+        default="layer",
+        default_text="layer",
+        help="'layer': GPUs share the layers; 'none': one GPU has all of them.",
+    ),
+    _loading(
+        "main_gpu",
+        "-mg",
+        "--main-gpu",
+        type=int,
+        metavar="N",
+        default=0,
+        default_text="0",
+        help="Which of the GPUs has all layers, with -sm none.",
+    ),
+    _loading(
+        "tensor_split",
+        "-ts",
+        "--tensor-split",
+        type=SHARES,
+        metavar="N,...",
+        default_text="by free memory",
+        help="Each GPU's share of the layers, such as 3,1.",
+    ),
+    _loading(
+        "override_tensor",
+        "-ot",
+        "--override-tensor",
+        type=OVERRIDES,
+        multiple=True,
+        metavar="PATTERN=NAME,...",
+        help="Weights with such names (regular expressions) lie on this device: CPU, CUDA0. May be given again.",
+    ),
+    _loading(
+        "kv_offload",
+        "-kvo/-nkvo",
+        "--kv-offload/--no-kv-offload",
+        default=True,
+        default_text="on",
+        help="Keep keys and values on the GPU of their layer, or in main memory.",
     ),
     format_file_option,
 )

@@ -10,6 +10,7 @@ from click.types import FuncParamType
 AUTO, ALL = "auto", "all"
 
 _WORDS = {"-1": AUTO, "-2": ALL, AUTO: AUTO, ALL: ALL}
+_SHARES = re.compile(r"(\d+\.?\d*|\.\d+)([,/](\d+\.?\d*|\.\d+))*", re.ASCII)
 _LOGIT_BIAS = re.compile(r"(\d+)([+-])(inf|\d+\.?\d*|\.\d+)", re.IGNORECASE)
 # Python puts them for the bytes that it could not decode.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -38,6 +39,32 @@ def text(value: str) -> str:
     return os.fsencode(value).decode("utf-8", errors="replace") if _SURROGATE.search(value) else value
 
 
+def device_names(value: str) -> tuple[str, ...]:
+    """Split `CUDA0,CUDA1`. Raises click.BadParameter."""
+    names = tuple(value.split(","))
+    if not all(names):
+        raise click.BadParameter(f"{value!r} is no list of devices, such as CUDA0,CUDA1.")
+    return names
+
+
+def shares(value: str) -> tuple[float, ...]:
+    """Split `3,1`, or `3/1`, into numbers. Raises click.BadParameter."""
+    if not _SHARES.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no list of shares, such as 3,1.")
+    return tuple(map(float, re.split("[,/]", value)))
+
+
+def overrides(value: str) -> tuple[tuple[str, str], ...]:
+    """Split `PATTERN=DEVICE,PATTERN=DEVICE`; a pattern has no comma. Raises click.BadParameter."""
+    pairs = [each.rpartition("=")[::2] for each in value.split(",")]
+    if not all(pattern and device for pattern, device in pairs):
+        raise click.BadParameter(f"{value!r} is no list of patterns and devices, such as ffn_up=CPU,ffn_down=CUDA0.")
+    return tuple(pairs)
+
+
 LOGIT_BIAS = FuncParamType(logit_bias)
 GPU_LAYERS = FuncParamType(gpu_layers)
+DEVICE_NAMES = FuncParamType(device_names)
+SHARES = FuncParamType(shares)
+OVERRIDES = FuncParamType(overrides)
 TEXT = FuncParamType(text)

@@ -11,7 +11,7 @@ from pyggml.cli.conversation import Conversation
 from pyggml.cli.escapes import process_escapes
 from pyggml.cli.gallery import Gallery
 from pyggml.cli.grammar_options import GrammarOptions
-from pyggml.cli.loading import load_model
+from pyggml.cli.loading import load_model, warn_of_shift
 from pyggml.cli.logs import shown_logs
 from pyggml.cli.model_options import LoadOptions, ModelOptions
 from pyggml.cli.model_source import locate_model, locate_tower
@@ -81,6 +81,7 @@ class Run:
         loaded = load_model(path, self._options.load, self._console, tower, n_sequences=1)
         model = loaded.model
         self._check_context(model)
+        warn_of_shift(model, self._options.length.context_shift, self._console)
         template = self._choose_template(model)
         session = model.session()
         cache = PromptCache(self._options.cache_file, session)
@@ -127,7 +128,9 @@ class Run:
         is_question = self._prompt is not None and (is_script or bool(self._pictures))
         single_turn = interaction.single_turn or (is_question and not goes_on)
         shift = self._options.length.context_shift
-        conversation = Conversation(stage, template, self._system, shift, Gallery(model.look))
+        conversation = Conversation(
+            stage, template, self._system, shift, Gallery(model.look, stage.console, stage.totals)
+        )
         return conversation.run(self._prompt or None, single_turn, self._pictures)
 
     def _stage(self, model: Model, answerer: Answerer, totals: Totals) -> Stage:
@@ -146,6 +149,7 @@ class Run:
                 special=length.special,
             ),
             n_ctx=model.n_ctx,
+            can_shift=model.engine.can_shift,
             totals=totals,
             display_prompt=prompt.display_prompt,
             verbose_prompt=prompt.verbose_prompt,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pyggml.cli.console import Console
 from pyggml.cli.escapes import process_escapes
-from pyggml.cli.loading import load_model
+from pyggml.cli.loading import load_model, warn_of_shift
 from pyggml.cli.model_options import LoadOptions, ModelOptions
 from pyggml.cli.model_source import locate_model, locate_tower
 from pyggml.cli.picture_options import TowerOptions
@@ -73,6 +73,7 @@ def run_server(options: ServeOptions) -> None:
                 load = replace(options.load, ctx_size=n_ctx)
                 loaded = load_model(path, load, console, tower, n_cache=n_cache, n_sequences=n_slots)
                 model = loaded.model
+                warn_of_shift(model, options.capacity.context_shift, console)
                 server_options = _server_options(options, model, keys, prefix)
             scheduler = Scheduler(model.engine, model.tokenizer, _scheduling(n_slots, options.capacity))
             scheduler.start()

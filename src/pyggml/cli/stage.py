@@ -25,6 +25,8 @@ class Stage:
     tokenizer: Tokenizer
     generation: GenerationOptions
     n_ctx: int
+    can_shift: bool
+    """Whether the model could go on without the older half of a full context."""
     totals: Totals
     display_prompt: bool
     verbose_prompt: bool
@@ -42,9 +44,10 @@ class Stage:
         answer = self.answerer.answer(tokens, self.generation, show_prompt, pictures)
         self.totals.add(answer.timings)
         if answer.reason == "context" and self.generation.max_tokens != FILL_CONTEXT:
+            shift = "--context-shift goes on without the older half, " if self.can_shift else ""
             self.console.warn(
-                f"the context of {self.n_ctx} tokens is full, so the text ends here: "
-                "--context-shift goes on without the older half, -c N makes the context larger"
+                f"the context of {self.n_ctx} tokens is full, so the text ends here: {shift}-c N makes the context"
+                " larger"
             )
         return answer
 

@@ -21,7 +21,8 @@ class Totals:
         """Begin with the time that loading took."""
         self._load_seconds = load_seconds
         self._n_prompt = self._n_generated = 0
-        self._prompt_seconds = self._generation_seconds = 0.0
+        self._prompt_seconds = self._generation_seconds = self._picture_seconds = 0.0
+        self._n_pictures = 0
 
     def add(self, timings: Timings) -> None:
         """Count another answer."""
@@ -30,9 +31,16 @@ class Totals:
         self._prompt_seconds += timings.prompt_seconds
         self._generation_seconds += timings.generation_seconds
 
+    def add_picture(self, seconds: float) -> None:
+        """Count another picture, and the time that it took the tower."""
+        self._n_pictures += 1
+        self._picture_seconds += seconds
+
     def describe(self) -> str:
         """Give the line at the end of a run."""
         parts = [f"Load: {self._load_seconds:.2f} s"]
+        if self._n_pictures:
+            parts.append(f"Pictures: {self._n_pictures} in {self._picture_seconds:.2f} s")
         for name, n_tokens, seconds in (
             ("Prompt", self._n_prompt, self._prompt_seconds),
             ("Generation", self._n_generated, self._generation_seconds),

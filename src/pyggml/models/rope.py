@@ -48,7 +48,8 @@ class RopeConfig:
             raise ModelError(f"{file.path}: {key}.scaling.type is {scaling!r}; supported are {', '.join(_SCALINGS)}")
         if has_sections and scaling == "yarn":
             raise ModelError(
-                f"{file.path}: {key}.scaling.type is 'yarn'; with positions by section, none and linear are"
+                f"{file.path}: {key}.scaling.type is 'yarn'; for a model that sees pictures, none and linear are"
+                " supported"
             )
         # Old files have the factor under another name.
         factor = file.get(f"{key}.scaling.factor", float, 0.0, low=0.0) or file.get(

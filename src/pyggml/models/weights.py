@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pyggml.backend.overrides import TensorOverride
 from pyggml.backend.protocol import Weight, WeightStore
 from pyggml.errors import ModelError
 from pyggml.gguf import GGUFFile
@@ -63,12 +65,23 @@ class DecoderWeights:
 
 
 class TensorLoader:
-    """Tensors of a file, checked against the shape the hyperparameters ask for, and placed on a device."""
+    """Tensors of a file, checked against the shape the hyperparameters ask for, and placed on a device, or where the
+    first override that takes their name says; tables stay with the device."""
 
-    def __init__(self, file: GGUFFile, store: WeightStore, formats: Mapping[int, Format]) -> None:
+    def __init__(
+        self,
+        file: GGUFFile,
+        store: WeightStore,
+        formats: Mapping[int, Format],
+        overrides: Sequence[TensorOverride[Any]] = (),
+    ) -> None:
         self._file = file
         self._store = store
         self._formats = formats
+        self._overrides = overrides
+
+    def _store_of(self, name: str) -> WeightStore:
+        return next((override for override in self._overrides if override.takes(name)), self._store)
 
     def _checked(self, name: str, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], int]:
         """A tensor's bytes and type, if it has this shape (the length of a row first) and a format that is known."""
@@ -97,7 +110,7 @@ class TensorLoader:
         """A matrix that has to be there."""
         full = f"{name}.weight"
         data, type_id = self._checked(full, (n_columns, n_rows))
-        placed = self._store.matrix(data, type_id, n_rows, n_columns)
+        placed = self._store_of(full).matrix(data, type_id, n_rows, n_columns)
         self._file.release(full)
         return placed
 
@@ -115,15 +128,15 @@ class TensorLoader:
         """Numbers in a row of a tensor; 0 if there is none."""
         return self._file.tensors[name].shape[0] if name in self._file.tensors else 0
 
-    def vector(self, name: str, n: int) -> Weight:
-        """A vector that has to be there; `name` with its ending."""
+    def vector(self, name: str, n: int, beside: str | None = None) -> Weight:
+        """A vector that has to be there, where the tensor that is named lies; names with their endings."""
         data, type_id = self._checked(name, (n,))
-        return self._store.vector(data, type_id, n)
+        return self._store_of(beside or name).vector(data, type_id, n)
 
-    def bias(self, name: str, n: int, *, required: bool = False) -> Weight | None:
-        """A bias, or None where the file has none and need not."""
+    def bias(self, name: str, n: int, *, required: bool = False, matrix: str | None = None) -> Weight | None:
+        """A bias, beside its matrix, or None where the file has none and need not."""
         full = f"{name}.bias"
-        return self.vector(full, n) if required or full in self._file.tensors else None
+        return self.vector(full, n, f"{matrix or name}.weight") if required or full in self._file.tensors else None
 
     def floats(self, name: str, n: int) -> npt.NDArray[np.float32] | None:
         """A vector as numbers, or None where the file has none."""
@@ -134,11 +147,15 @@ class TensorLoader:
 
 
 def load_weights(
-    file: GGUFFile, config: DecoderConfig, stores: Sequence[WeightStore], formats: Mapping[int, Format] = FORMATS
+    file: GGUFFile,
+    config: DecoderConfig,
+    stores: Sequence[WeightStore],
+    formats: Mapping[int, Format] = FORMATS,
+    overrides: Sequence[TensorOverride[Any]] = (),
 ) -> DecoderWeights:
-    """Place all weights, with a store for each layer and a last one for the output; ModelError names the tensor that is
-    missing, misshapen or of a format that is not there."""
-    loaders = [TensorLoader(file, store, formats) for store in stores]
+    """Place all weights, with a store for each layer and a last one for the output, unless an override takes them;
+    ModelError names the tensor that is missing, misshapen or of a format that is not there."""
+    loaders = [TensorLoader(file, store, formats, overrides) for store in stores]
     first, last = loaders[0], loaders[-1]
     output = "output" if "output.weight" in file.tensors else "token_embd"
     return DecoderWeights(
@@ -146,7 +163,7 @@ def load_weights(
         layers=tuple(_load_layer(loader, config, layer) for layer, loader in enumerate(loaders[: config.n_layers])),
         output_norm=last.vector("output_norm.weight", config.n_embd),
         output=last.matrix(output, config.n_vocab, config.n_embd),
-        output_bias=last.bias("output", config.n_vocab),
+        output_bias=last.bias("output", config.n_vocab, matrix=output),
         rope_factors=first.floats("rope_freqs.weight", config.rope.n_dims // 2),
         output_name="output.weight" if "output.weight" in file.tensors else "token_embd.weight",
     )

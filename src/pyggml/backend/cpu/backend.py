@@ -1,7 +1,9 @@
 """Placing weights, holding memory, compiling graphs for batch shapes and running them."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ from pyggml.backend.cpu.memory import Memory
 from pyggml.backend.cpu.quantization import insert_conversions
 from pyggml.backend.cpu.tower import look
 from pyggml.backend.cpu.weights import CPUWeight, place_matrix, place_table, place_vector
-from pyggml.backend.graph import Graph, Rows
+from pyggml.backend.graph import Elsewhere, Graph, Receive, Rows, Value
 from pyggml.backend.protocol import Cache, CacheShape, PictureStep, Step, TowerHeads
 from pyggml.errors import UsageError
 from pyggml_kernels.formats import FORMATS, Format
@@ -65,6 +67,7 @@ class CPUBackend:
         self._pool = WorkerPool(n_threads or available_cores())
         self._formats = formats
         self._tiles = TileMemory()
+        self._arena, self._scratch = _Block(), _Block()
         self._n_batch = n_batch
         self._n_sequences = n_sequences
 
@@ -93,50 +96,82 @@ class CPUBackend:
         """See `Backend.compile`."""
         if not isinstance(cache, CPUCache):
             raise TypeError("a CPU plan needs a cache on the CPU")
-        return CPUExecutable(graph, cache, self._pool, self._n_batch, self._n_sequences)
+        blocks = self._arena, self._scratch
+        return CPUExecutable(graph, cache, self._pool, self._n_batch, self._n_sequences, blocks)
 
     def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
         """See `TowerBackend.look`."""
         return look(graph, picture, heads, self._pool)
 
 
-class CPUExecutable:
-    """One graph's plans, by batch shape, over shared memory."""
+@dataclass(frozen=True)
+class _Plans:
+    """The kernel calls of a batch shape, up to each operation that another device computes."""
 
-    def __init__(self, graph: Graph, cache: CPUCache, pool: WorkerPool, n_batch: int, n_sequences: int) -> None:
+    plans: Sequence[Plan]
+    offsets: Mapping[int, int]
+    addresses: tuple[int, int]
+    """Where the arena and the scratch were."""
+
+
+class CPUExecutable:
+    """One graph's plans, by batch shape, over the memory of values and of scratch that its backend has."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        cache: CPUCache,
+        pool: WorkerPool,
+        n_batch: int,
+        n_sequences: int,
+        blocks: tuple[_Block, _Block],
+    ) -> None:
         self._nodes = insert_conversions(graph.nodes)
         self._result = graph.result
         self._cache = cache
         self._pool = pool
         self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, graph.nodes)
-        self._arena, self._scratch = _Block(), _Block()
+        self._arena, self._scratch = blocks
         needed = max(scratch_bytes(node, cache) for node in self._nodes)
         self._scratch_bytes = -(-needed // ALIGNMENT) * ALIGNMENT
         self._scratch.grow(self._scratch_bytes * pool.n_workers)
-        self._plans: OrderedDict[tuple[int, int], tuple[Plan, Mapping[int, int]]] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, int], _Plans] = OrderedDict()
+        self._receives = [node.output for node in self._nodes if isinstance(node, Receive)]
+        self._elsewhere = [node for node in self._nodes if isinstance(node, Elsewhere)]
 
-    def run(self, step: Step, received: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
         self._inputs.fill(step)
         n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
-        plan, offsets = self._plan(n_rows)
-        if received is not None:
-            self._arena.floats(offsets[self._nodes[0].output.index], *received.shape)[:] = received
-        self._pool.run(plan)
-        return self._arena.floats(offsets[self._result.index], n_rows[self._result.rows], self._result.n_columns)
+        planned = self._planned(n_rows)
 
-    def _plan(self, n_rows: dict[Rows, int]) -> tuple[Plan, Mapping[int, int]]:
-        """The plan for a batch shape and where its values lie in the arena."""
+        def view(value: Value) -> npt.NDArray[np.float32]:
+            return self._arena.floats(planned.offsets[value.index], n_rows[value.rows], value.n_columns)
+
+        for value, rows in zip(self._receives, received, strict=True):
+            view(value)[:] = rows
+        for plan, node in zip_longest(planned.plans, self._elsewhere):
+            self._pool.run(plan)
+            if node is not None:
+                view(node.output)[:] = node.executable.run(step, *map(view, node.operands))
+        return view(self._result)
+
+    def _planned(self, n_rows: dict[Rows, int]) -> _Plans:
+        """The plans for a batch shape and where its values lie in the arena."""
         shape = (n_rows["tokens"], n_rows["outputs"])
-        if shape in self._plans:
-            self._plans.move_to_end(shape)
-            return self._plans[shape]
+        if shape not in self._plans or self._plans[shape].addresses != (self._arena.address, self._scratch.address):
+            self._plans[shape] = self._lowered(n_rows)
+            if len(self._plans) > _MAX_PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(shape)
+        return self._plans[shape]
+
+    def _lowered(self, n_rows: dict[Rows, int]) -> _Plans:
         offsets, n_bytes = lay_out(self._nodes, n_rows)
-        if self._arena.grow(n_bytes):
-            self._plans.clear()
+        self._arena.grow(n_bytes)
         memory = Memory(self._arena.address, offsets, self._scratch.address, self._scratch_bytes)
         lowering = Lowering(memory, self._cache, self._inputs, n_rows, self._pool.n_workers)
-        self._plans[shape] = Plan(lowering.lower(self._nodes), keep=lowering.constants), offsets
-        if len(self._plans) > _MAX_PLANS:
-            self._plans.popitem(last=False)
-        return self._plans[shape]
+        bounds = [0, *[i + 1 for i, node in enumerate(self._nodes) if isinstance(node, Elsewhere)], len(self._nodes)]
+        calls = [lowering.lower(self._nodes[start:end]) for start, end in pairwise(bounds)]
+        plans = [Plan(each, keep=lowering.constants) for each in calls]
+        return _Plans(plans, offsets, (self._arena.address, self._scratch.address))

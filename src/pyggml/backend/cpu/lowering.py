@@ -76,6 +76,7 @@ class Lowering:
         self._lower: dict[type[g.Node], Callable[[Any], list[Operation]]] = {
             g.Embed: self._embed,
             g.Receive: lambda node: [],
+            g.Elsewhere: lambda node: [],
             g.PlaceGiven: lambda node: lower_given(node, memory, inputs, n_rows["tokens"]),
             g.RopeAngles: self._rope_angles,
             g.SectionAngles: self._section_angles,

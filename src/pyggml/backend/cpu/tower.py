@@ -1,32 +1,37 @@
-"""A vision tower on the CPU: one plan for one picture, whose memory is given back when it is done."""
+"""A vision tower on the CPU: plans for one picture, whose memory is given back when it is done."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.arena import ALIGNMENT, lay_out
+from pyggml.backend.arena import ALIGNMENT
 from pyggml.backend.cpu.arguments import arguments
-from pyggml.backend.cpu.cache import CPUCache, RowStore
+from pyggml.backend.cpu.cache import CPUCache
 from pyggml.backend.cpu.inputs import StepInputs
 from pyggml.backend.cpu.large_pages import large_zeros
 from pyggml.backend.cpu.lowering import Lowering, cpu_weight, scratch_bytes
 from pyggml.backend.cpu.memory import Memory
+from pyggml.backend.cpu.patch_attention import Attend, Keep, lower_attend, lower_keep, split_attention
+from pyggml.backend.cpu.patch_attention import scratch_bytes as attention_scratch_bytes
 from pyggml.backend.cpu.quantization import insert_conversions
-from pyggml.backend.cpu.sight import PAGE_SIZE, Sight
-from pyggml.backend.graph import Graph, Rows, Value
+from pyggml.backend.cpu.sight import Sight, page_size
+from pyggml.backend.cpu.stretches import BLOCK_PATCHES, Places, cut
+from pyggml.backend.graph import Graph, Node, Rows, SectionAngles, SelectOutputs, Value
 from pyggml.backend.protocol import CacheShape, PictureStep, TowerHeads
-from pyggml.backend.tower_graph import GELU, LayerNorm, Merge, PatchAttention, Patches
-from pyggml_kernels import attention, gelu, layer_norm
+from pyggml.backend.tower_graph import GELU, LayerNorm, Merge, Patches
+from pyggml_kernels import gelu, layer_norm
 from pyggml_kernels.plan import Operation, Plan
 from pyggml_kernels.threads import WorkerPool
 
-#: Patches whose queries share one conversion of a page of keys and values.
-_PATCHES_PER_CHUNK = 64
 _ELEMENTS_PER_CHUNK = 8192
 _GELU = {"tanh": gelu.gelu, "quick": gelu.gelu_quick}
+#: Patches that become one.
+_MERGED = 4
 
 
 class _Tower(Lowering):
-    """Turns the operations of a tower into kernel calls, for one picture."""
+    """Turns the operations of a tower into kernel calls, for a block of patches."""
 
     def __init__(
         self,
@@ -36,16 +41,17 @@ class _Tower(Lowering):
         n_rows: dict[Rows, int],
         n_workers: int,
         sights: tuple[Sight, Sight],
+        first: int,
     ) -> None:
-        """`sights` are that of the whole picture and that in windows."""
+        """`sights` are that of the whole picture and that in windows; `first` is the first patch."""
         super().__init__(memory, cache, inputs, n_rows, n_workers)
-        self._sights = sights
         self._lower |= {
             Patches: lambda node: [],
             Merge: lambda node: [],
             LayerNorm: self._layer_norm,
             GELU: self._gelu,
-            PatchAttention: self._patch_attention,
+            Keep: lambda node: [lower_keep(node, memory, cache, sights[node.in_windows], first, n_rows["tokens"])],
+            Attend: lambda node: [lower_attend(node, memory, cache, sights[node.in_windows], n_workers)],
         }
 
     def _layer_norm(self, node: LayerNorm) -> list[Operation]:
@@ -67,91 +73,68 @@ class _Tower(Lowering):
         words = arguments(gelu.N_ARGUMENTS, {0: x, 1: x, 2: n, 3: _ELEMENTS_PER_CHUNK})
         return [Operation(_GELU[node.kind], words, -(-n // _ELEMENTS_PER_CHUNK))]
 
-    def _patch_attention(self, node: PatchAttention) -> list[Operation]:
-        sight = self._sights[node.in_windows]
-        return [
-            self._keep(node.keys, self._cache.keys, sight),
-            self._keep(node.values, self._cache.values, sight),
-            self._attend_to(node, sight),
-        ]
 
-    def _keep(self, x: Value, store: RowStore, sight: Sight) -> Operation:
-        integers = {
-            0: self._memory.address(x),
-            1: x.n_columns,
-            2: self._cache.shape.n_kv_heads,
-            3: store.size,
-            4: store.address(0),
-            5: store.row_bytes,
-            6: PAGE_SIZE,
-            7: sight.positions.ctypes.data,
-            8: sight.groups.ctypes.data,
-            9: sight.page_table.ctypes.data,
-            10: sight.page_table.shape[1],
-            11: store.format.store.address,
-            12: store.page_bytes,
-        }
-        words = arguments(attention.N_ARGUMENTS, integers)
-        return Operation(attention.store_rows, words, self._n_rows["tokens"])
+def _needs_all_rows(node: Node) -> bool:
+    """Whether an operation looks at several rows, or at what is given for all of them."""
+    return isinstance(node, Patches | SectionAngles | Attend | SelectOutputs)
 
-    def _attend_to(self, node: PatchAttention, sight: Sight) -> Operation:
-        keys, values, n = self._cache.keys, self._cache.values, self._n_rows["tokens"]
-        integers = {
-            0: self._memory.address(node.queries),
-            1: node.queries.n_columns,
-            2: n,
-            3: 1,
-            4: node.n_heads,
-            5: keys.size,
-            6: keys.address(0),
-            7: keys.row_bytes,
-            8: keys.format.load.address,
-            10: values.address(0),
-            11: values.row_bytes,
-            12: values.format.load.address,
-            13: PAGE_SIZE,
-            14: sight.last.ctypes.data,
-            15: sight.groups.ctypes.data,
-            16: sight.page_table.ctypes.data,
-            17: sight.page_table.shape[1],
-            18: self._memory.address(node.output),
-            19: _PATCHES_PER_CHUNK,
-            20: self._memory.scratch,
-            21: self._memory.scratch_bytes,
-            23: values.size,
-            24: keys.page_bytes,
-            25: values.page_bytes,
-            26: max(1, sight.page_table.shape[1]),
-            27: 1,
-        }
-        words = arguments(attention.N_ARGUMENTS, integers, {22: node.scale})
-        return Operation(attention.attend, words, -(-n // _PATCHES_PER_CHUNK) * node.n_heads)
+
+def _rows(n_patches: int) -> dict[Rows, int]:
+    return {"tokens": n_patches, "outputs": n_patches // _MERGED}
+
+
+class _Look:
+    """One picture on its way through a tower."""
+
+    def __init__(self, graph: Graph, picture: PictureStep, heads: TowerHeads, n_workers: int) -> None:
+        """Take memory for all of it."""
+        nodes = insert_conversions(split_attention(graph.nodes))
+        n, self._n_workers = len(picture.patches), n_workers
+        self._n_patches, self._patches = n, picture.patches
+        size = page_size(picture.windows)
+        self._sights = Sight.of(np.zeros(n, np.int32), size), Sight.of(picture.windows, size)
+        n_pages = max(sight.n_pages for sight in self._sights)
+        shape = CacheShape(1, heads.n_heads, heads.head_size, heads.head_size, n_pages, size, *[heads.format] * 2)
+        self._cache = CPUCache(shape)
+        self._inputs = StepInputs(n, 1, 1, nodes)
+        self._inputs.section_positions[:] = picture.places
+        self._inputs.outputs[: len(picture.order)] = picture.order
+        self._stretches = cut(nodes, _needs_all_rows)
+        self._places = Places(self._stretches, _rows(n), _rows(min(BLOCK_PATCHES, n)))
+        attending = attention_scratch_bytes(self._cache, n, n_workers)
+        needed = max(attending, *(scratch_bytes(node, self._cache) for node in nodes))
+        self._per_worker = -(-needed // ALIGNMENT) * ALIGNMENT
+        self._arena, self._scratch = large_zeros(self._places.n_bytes), large_zeros(self._per_worker * n_workers)
+
+    def plans(self) -> Iterator[Plan]:
+        """For one stretch after the other."""
+        for number, stretch in enumerate(self._stretches):
+            n = BLOCK_PATCHES if stretch.in_blocks else self._n_patches
+            blocks = [
+                self._lowering(number, first, min(n, self._n_patches - first)) for first in range(0, self._n_patches, n)
+            ]
+            operations = [operation for block in blocks for operation in block.lower(stretch.nodes)]
+            yield Plan(operations, keep=[block.constants for block in blocks])
+
+    def _lowering(self, number: int, first: int, n: int) -> _Tower:
+        """For `n` patches from the `first` on."""
+        start = self._arena.ctypes.data
+        offsets = self._places.offsets(number, _rows(first))
+        # Kernels read the picture where it is.
+        offsets[self._stretches[0].nodes[0].output.index] = self._patches[first:].ctypes.data - start
+        memory = Memory(start, offsets, self._scratch.ctypes.data, self._per_worker)
+        return _Tower(memory, self._cache, self._inputs, _rows(n), self._n_workers, self._sights, first)
+
+    def result(self, value: Value, n: int) -> npt.NDArray[np.float32]:
+        """The first rows of a value that all of the last stretch knows."""
+        start = self._places.offsets(len(self._stretches) - 1, _rows(0))[value.index]
+        found = self._arena[start : start + n * value.row_bytes]
+        return found.view(np.float32).reshape(n, value.n_columns).copy()
 
 
 def look(graph: Graph, picture: PictureStep, heads: TowerHeads, pool: WorkerPool) -> npt.NDArray[np.float32]:
-    """See `TowerBackend.look`."""
-    nodes = insert_conversions(graph.nodes)
-    n_patches, n_results = len(picture.patches), len(picture.order)
-    n_rows: dict[Rows, int] = {"tokens": n_patches, "outputs": n_results}
-    sights = (Sight.of(np.zeros(n_patches, np.int32)), Sight.of(picture.windows))
-    n_pages = max(sight.n_pages for sight in sights)
-    shape = CacheShape(1, heads.n_heads, heads.head_size, heads.head_size, n_pages, PAGE_SIZE, *[heads.format] * 2)
-    cache = CPUCache(shape)
-    inputs = StepInputs(n_patches, 1, 1, nodes)
-    inputs.section_positions[:] = picture.places
-    inputs.outputs[:n_results] = picture.order
-    attending = attention.scratch_bytes(heads.head_size, heads.head_size, PAGE_SIZE, 1, _PATCHES_PER_CHUNK)
-    needed = max(attending, *(scratch_bytes(node, cache) for node in nodes))
-    per_worker = -(-needed // ALIGNMENT) * ALIGNMENT
-    offsets, n_bytes = lay_out(nodes, n_rows)
-    arena, scratch = large_zeros(n_bytes), large_zeros(per_worker * pool.n_workers)
-    memory = Memory(arena.ctypes.data, offsets, scratch.ctypes.data, per_worker)
-    lowering = _Tower(memory, cache, inputs, n_rows, pool.n_workers, sights)
-    plan = Plan(lowering.lower(nodes), keep=lowering.constants)
-    _floats(arena, offsets[nodes[0].output.index], *picture.patches.shape)[:] = picture.patches
-    pool.run(plan)
-    return _floats(arena, offsets[graph.result.index], n_results, graph.result.n_columns).copy()
-
-
-def _floats(memory: npt.NDArray[np.uint8], offset: int, n_rows: int, n_columns: int) -> npt.NDArray[np.float32]:
-    return memory[offset : offset + 4 * n_rows * n_columns].view(np.float32).reshape(n_rows, n_columns)
+    """See `TowerBackend.look`. Between two plans Ctrl-C is heeded."""
+    tower = _Look(graph, picture, heads, pool.n_workers)
+    for plan in tower.plans():
+        pool.run(plan)
+    return tower.result(graph.result, len(picture.order))

@@ -1,4 +1,4 @@
-"""A GPU whose memory is full, or that fails."""
+"""A GPU at work: the current one meanwhile, and named where its memory is full, or where it fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,18 +8,21 @@ from pyggml_cuda import device
 
 
 @contextmanager
-def room_for(what: str) -> Iterator[None]:
-    """What is done here takes memory of the GPU; DeviceMemoryError if there is none left."""
+def room_for(what: str, number: int) -> Iterator[None]:
+    """What is done here takes memory of this GPU; DeviceMemoryError if there is none left."""
     try:
-        yield
+        with device.on(number):
+            yield
     except MemoryError as error:
-        raise DeviceMemoryError(f"the GPU's memory is full: no room for {what} ({error})") from error
+        raise DeviceMemoryError(f"CUDA{number}'s memory is full: no room for {what} ({error})") from error
 
 
 @contextmanager
-def at_work() -> Iterator[None]:
-    """What is done here is done by the GPU; DeviceError if it fails, or is not there any more."""
+def at_work(number: int) -> Iterator[None]:
+    """What is done here is done by this GPU; DeviceError if it fails, or is not there any more."""
     try:
-        yield
+        with device.on(number):
+            yield
     except device.FAILURES as error:
-        raise DeviceError(f"the GPU failed ({error}); start anew, with -ngl 0 if it fails again") from error
+        advice = "start anew; if it fails again, leave it out with --device, or use -ngl 0"
+        raise DeviceError(f"CUDA{number} failed ({error}); {advice}") from error

@@ -7,18 +7,16 @@ from typing import Any
 from pyggml.backend import graph as g
 from pyggml.backend.cuda.activations import Activations, Pending
 from pyggml.backend.cuda.cache import CUDACache
+from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.products import input_form, multiply
 from pyggml.backend.cuda.weights import cuda_weight
 from pyggml_cuda import attention, device, largest, rope, rows
 from pyggml_cuda.attention import AttentionShape
-from pyggml_cuda.convert import Source, merge_splits
+from pyggml_cuda.convert import Source
 from pyggml_cuda.launch import Launch
 from pyggml_cuda.matmul import MAX_MATRICES
-
-#: Splits that are merged on the way into a product's form.
-_FEW_SPLITS = 8
 
 
 class Lowering:
@@ -28,6 +26,7 @@ class Lowering:
         self,
         cache: CUDACache,
         inputs: StepInputs,
+        exchange: Exchange,
         constants: Callable[[Any], int],
         n_rows: Mapping[g.Rows, int],
         shape: AttentionShape,
@@ -36,6 +35,7 @@ class Lowering:
         self._values = Activations(self.operations)
         self._cache = cache
         self._inputs = inputs
+        self._exchange = exchange
         self._constants = constants
         self._n_rows = n_rows
         self._shape = shape
@@ -43,6 +43,7 @@ class Lowering:
         self._lower: dict[type[g.Node], Callable[[Any], None]] = {
             g.Embed: self._first_rows,
             g.Receive: self._first_rows,
+            g.Elsewhere: self._elsewhere,
             g.RopeAngles: self._rope_angles,
             g.RMSNorm: self._rms_norm,
             g.Rotate: self._rotate,
@@ -94,7 +95,17 @@ class Lowering:
         self.operations.append(Operation(tuple(reads), tuple(writes), lambda at: device.launching(build(at))))
 
     def _first_rows(self, node: g.Embed | g.Receive) -> None:
-        self._values.set_floats(node.output, Buffer(0, address=self._inputs.rows))
+        self._values.set_floats(node.output, Buffer(0, address=self._inputs.rows(node.output)))
+
+    def _elsewhere(self, node: g.Elsewhere) -> None:
+        sizes = [(self._n(value), value.n_columns) for value in (*node.operands, node.output)]
+        operands = tuple(self._values.floats(value, self._n(value)) for value in node.operands)
+        out, inputs, exchange = self._float_buffer(node.output), self._inputs, self._exchange
+
+        def build(at: Addresses) -> device.Action:
+            return exchange.asking(node.executable, inputs, sizes, [at(each) for each in operands], at(out))
+
+        self.operations.append(Operation(operands, (out,), build, capturable=False))
 
     def _rope_angles(self, node: g.RopeAngles) -> None:
         n, r, out = self._n(node.output), node.rope, self._float_buffer(node.output)
@@ -151,14 +162,16 @@ class Lowering:
             raise TypeError("a CUDA plan needs queries and keys that are turned by the same angles")
         q, k, v, angles = (self._values.floats(each, n) for each in (queries.x, keys.x, node.values, keys.angles))
         r = keys.rope
-        heads = rope.Heads(node.n_heads, shape.n_kv_heads, shape.key_size, shape.value_size, r.n_pairs, r.halves)
+        rotations = cache.keys.rotation, cache.values.rotation
+        sizes = shape.key_size, shape.value_size
+        heads = rope.Heads(node.n_heads, shape.n_kv_heads, *sizes, r.n_pairs, r.halves, *rotations)
         both, table = (cache.keys.rows(node.layer), cache.values.rows(node.layer)), self._inputs.table
         self._launch(
             (q, k, v, angles),
             (q,),
             lambda at: rope.turn_and_store(heads, at(q), at(k), at(v), at(angles), both, table, n),
         )
-        cut, sizes = self._shape, (shape.key_size, shape.value_size)
+        cut = self._shape
         per_query = 4 * n * node.n_heads * cut.n_splits
         sums, states = Buffer(per_query * shape.value_size), Buffer(per_query * 2)
         tiles = self._inputs.tiles
@@ -174,19 +187,13 @@ class Lowering:
                 (at(q), at(sums), at(states), tiles),
                 both,
                 table,
+                device.shared_limit(),
             ),
         )
         columns = node.output.n_columns
-        merge = (self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE)
-
-        def source(at: Addresses) -> Source:
-            return Source("Splits", columns, at(sums), at(states), *merge)
-
-        if cut.n_splits <= _FEW_SPLITS:
-            self._values.set_pending(node.output, Pending((sums, states), source))
-            return
-        out = self._float_buffer(node.output)
-        self._launch((sums, states), (out,), lambda at: merge_splits(source(at), at(out), n))
+        merge = self._inputs.positions, 0.0, shape.value_size, cut.n_splits, attention.SPLIT_SIZE, cache.values.rotation
+        pending = Pending((sums, states), lambda at: Source("Splits", columns, at(sums), at(states), *merge))
+        self._values.set_pending(node.output, pending)
 
     def _add(self, node: g.Add) -> None:
         n = self._n(node.output)

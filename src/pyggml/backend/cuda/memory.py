@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pyggml_cuda import device
 from pyggml_cuda.device import Action
 
 #: Every buffer begins at a multiple of this.
@@ -15,6 +17,26 @@ class Buffer:
 
     n_bytes: int
     address: int | None = None
+
+
+class Arena:
+    """Memory that buffers lie in, of plans that never run at the same time; it only grows.
+
+    Plans that were made before it grew hold addresses that are not there any more.
+    """
+
+    def __init__(self) -> None:
+        self._memory: Any = None
+
+    @property
+    def address(self) -> int:
+        """Where it begins; 0 before it is there."""
+        return int(self._memory.data.ptr) if self._memory is not None else 0
+
+    def grow(self, n_bytes: int) -> None:
+        """Make room, on the current GPU. Raises MemoryError."""
+        if self._memory is None or n_bytes > self._memory.size:
+            self._memory = device.allocate(n_bytes)
 
 
 Addresses = Callable[[Buffer], int]

@@ -30,25 +30,27 @@ def repeat_last(rows: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
 
 
 def padded(step: Step, n_batch: int) -> Step:
-    """The step filled up.
-
-    Where each sequence has one token, each token more seems to be of another sequence, as its queries are then a tile
-    of their own: its row is behind those of the page table, and the last of these is meant.
-    """
+    """The step filled up."""
     n, n_outputs = (padded_size(len(each), n_batch) for each in (step.tokens, step.outputs))
-    n_more = n - len(step.tokens)
-    if not n_more and n_outputs == len(step.outputs):
+    if (n, n_outputs) == (len(step.tokens), len(step.outputs)):
         return step
-    more = np.full(n_more, step.sequences[-1])
-    if np.array_equal(step.sequences, np.arange(len(step.page_table))):
-        more += np.arange(1, n_more + 1, dtype=np.int32)
     sections, given_rows = step.section_positions, step.given_rows
     return replace(
         step,
         tokens=repeat_last(step.tokens, n),
         positions=repeat_last(step.positions, n),
-        sequences=np.concatenate([step.sequences, more]),
+        sequences=repeat_last(step.sequences, n),
         outputs=repeat_last(step.outputs, n_outputs),
         section_positions=None if sections is None else repeat_last(sections, n),
         given_rows=None if given_rows is None else repeat_last(given_rows, n),
     )
+
+
+def tile_sequences(step: Step, whole: Step) -> npt.NDArray[np.int32]:
+    """The sequences (n_tokens,) by which the queries of a step, and of what it was filled up to, are cut into tiles.
+
+    Where each sequence has one token, each token more counts as of another one: so all tiles are those of one token.
+    """
+    if np.array_equal(step.sequences, np.arange(len(step.page_table))):
+        return np.arange(len(whole.tokens), dtype=np.int32)
+    return whole.sequences

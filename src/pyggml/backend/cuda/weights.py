@@ -44,10 +44,10 @@ class HostTable:
         return self.format.dequantize(rows).reshape(len(numbers), self.n_columns)
 
 
-def place_matrix(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int) -> CUDAWeight:
-    """The matrix in the layout of its format; ModelError for rows that kernels cannot read."""
+def place_matrix(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: int, number: int) -> CUDAWeight:
+    """The matrix on a GPU, in the layout of its format; ModelError for rows that kernels cannot read."""
     check_matrix(form, n_columns)
-    with room_for(f"a matrix of {n_rows} x {n_columns} in {form.name}"):
+    with room_for(f"a matrix of {n_rows} x {n_columns} in {form.name}", number):
         return _place(data, form, n_rows, n_columns)
 
 
@@ -67,10 +67,10 @@ def _place(data: npt.NDArray[np.uint8], form: Format, n_rows: int, n_columns: in
     return CUDAWeight(placed, memory, n_rows, n_columns)
 
 
-def place_vector(data: npt.NDArray[np.uint8], form: Format, n_columns: int) -> CUDAWeight:
-    """The vector as floats."""
+def place_vector(data: npt.NDArray[np.uint8], form: Format, n_columns: int, number: int) -> CUDAWeight:
+    """The vector on a GPU, as floats."""
     placed = device_format(FORMATS[0])
-    with room_for(f"a vector of {n_columns}"):
+    with room_for(f"a vector of {n_columns}", number):
         return CUDAWeight(placed, device.upload(form.dequantize(data).view(np.uint8)), 1, n_columns)
 
 

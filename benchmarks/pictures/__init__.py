@@ -1,0 +1,1 @@
+"""Pictures: `pyggml run` beside llama-mtmd-cli."""
