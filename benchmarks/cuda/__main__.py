@@ -1,11 +1,12 @@
-"""Everything there is to measure of the CUDA backend: exactness of the kernels, their speeds, whole models, split ones.
+"""Everything there is to measure of the CUDA backend: exactness of the kernels, their speeds, whole models, split ones,
+vision towers.
 
 python -m benchmarks.cuda    # on a machine with a GPU; a few minutes
 """
 
 import sys
 
-from benchmarks.cuda import attention, kernels, models, offload, times
+from benchmarks.cuda import attention, kernels, models, offload, times, towers
 
 if __name__ == "__main__":
     kernels.check_all()
@@ -13,4 +14,5 @@ if __name__ == "__main__":
     attention.main()
     models.main([])
     offload.main([])
+    towers.main([])
     sys.exit(bool(kernels.failures))

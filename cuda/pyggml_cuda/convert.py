@@ -7,7 +7,7 @@ from pyggml_cuda.launch import FLOAT, INT, POINTER, KernelName, Launch, blocks, 
 from pyggml_cuda.matmul import Activation
 
 SOURCE_ARGUMENTS = structure(
-    dict.fromkeys(("first", "second", "positions"), POINTER)
+    dict.fromkeys(("first", "second", "third", "positions"), POINTER)
     | {"n_columns": INT, "epsilon": FLOAT}
     | dict.fromkeys(("value_size", "n_splits", "split_size", "rotation"), INT)
 )
@@ -25,7 +25,7 @@ class Source:
     """Where rows come from: see src/sources.cuh for what each kind reads."""
 
     kind: str
-    """Plain, RMSNorm, SwiGLU or Splits"""
+    """Plain, RMSNorm, LayerNorm, SwiGLU, GELU<false>, GELU<true> (the quick one) or Splits"""
     n_columns: int
     first: int
     second: int = 0
@@ -35,6 +35,7 @@ class Source:
     n_splits: int = 0
     split_size: int = 0
     rotation: int = 0
+    third: int = 0
 
 
 def convert(source: Source, form: Form | WideForm, out: Activation, n_rows: int) -> Launch:

@@ -1,5 +1,6 @@
 """What the CUDA kernels compute, in NumPy: quantized activations number for number, the rest in float64."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +100,52 @@ def swiglu(gate: Floats, up: Floats) -> Doubles:
     """silu(gate) * up."""
     exact = gate.astype(np.float64)
     result: Doubles = exact / (1 + np.exp(-exact)) * up
+    return result
+
+
+def layer_norm(x: Floats, weight: Floats, bias: Floats, epsilon: float) -> Doubles:
+    """Rows brought to mean 0 and variance 1, times a weight, plus a bias."""
+    exact = x.astype(np.float64)
+    centred = exact - exact.mean(axis=-1, keepdims=True)
+    result: Doubles = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon) * weight + bias
+    return result
+
+
+def gelu(x: Floats, *, quick: bool) -> Doubles:
+    """The Gaussian error linear unit by the approximation with tanh, or the quick one."""
+    exact = x.astype(np.float64)
+    twice = 1.702 * exact if quick else np.sqrt(8 / np.pi) * (exact + 0.044715 * exact**3)
+    result: Doubles = exact / (1 + np.exp(-twice))
+    return result
+
+
+def section_angles(
+    positions: npt.NDArray[np.int32], sections: Sequence[tuple[int, int, int]], theta_scale: float
+) -> tuple[Doubles, Doubles]:
+    """Cosines and sines (n, n_pairs) of positions (n, n_sections); of each section the first pair, the end, and the
+    pair whose angle is the position."""
+    angles = [
+        place[:, None] * theta_scale ** np.arange(first - origin, end - origin)
+        for place, (first, end, origin) in zip(positions.T.astype(np.float64), sections, strict=True)
+    ]
+    theta = np.concatenate(angles, axis=1)
+    return np.cos(theta), np.sin(theta)
+
+
+def patch_heads(x: Floats, angles: tuple[Doubles, Doubles] | None, scale: float = 1.0) -> npt.NDArray[np.float16]:
+    """Queries, keys or values (n, n_heads, size) as attention over patches reads them: turned, as halves."""
+    turned = x.astype(np.float64) if angles is None else turn(x, *angles, halves=True)
+    return (turned * scale).astype(np.float32).astype(np.float16)
+
+
+def attend_patches(queries: Doubles, keys: Doubles, values: Doubles, windows: npt.NDArray[np.int32]) -> Doubles:
+    """Attention of patches (n, n_heads, size) to those of their window; queries have the scale, scores are powers of
+    two. Returns (n, n_heads, size)."""
+    scores = np.einsum("nhd,phd->hnp", queries, keys)
+    scores[:, windows[:, None] != windows] = -np.inf
+    weights = np.exp2(scores - scores.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    result: Doubles = np.einsum("hnp,phd->nhd", weights, values)
     return result
 
 

@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.cpu import CPUBackend, on_kernel_compilation
+from pyggml.backend.cpu import on_kernel_compilation
 from pyggml.chat import ChatTemplate, Message
 from pyggml.engine import (
     NO_PICTURES,
@@ -35,6 +36,7 @@ from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.sharing import Needs
 from pyggml.tokenizer import Tokenizer, load_tokenizer
 from pyggml.tower import Tower, image_bytes
+from pyggml.tower_placement import tower_backend, tower_formats
 from pyggml_kernels.formats import OwnFormat
 
 #: A picture: the path or the bytes of its file.
@@ -267,6 +269,7 @@ def load(
     mmproj: str | os.PathLike[str] | None = None,
     image_min_tokens: int = 0,
     image_max_tokens: int = 0,
+    mmproj_offload: bool = True,
     on_compile: Callable[[str], None] | None = None,
 ) -> Model:
     """Load a GGUF file.
@@ -291,6 +294,7 @@ def load(
     formats: formats of one's own that the file may be stored in; those of installed packages are found without.
     mmproj: the GGUF file of the vision tower, for a model that sees pictures.
     image_min_tokens, image_max_tokens: what a picture takes at least and at most; 0 for what the tower's file says.
+    mmproj_offload: compute the tower on the GPU if there are any layers.
     on_compile: called with the name of each kernel that has to be compiled, once on a machine.
 
     Raises GGUFError, ModelError, FormatError, TokenizerError for files that cannot be used, UsageError for options that
@@ -312,21 +316,27 @@ def load(
     n_batch = min(n_batch, n_ubatch)
     n_ctx = -(-(n_ctx or config.n_ctx_train) // _CONTEXT_MULTIPLE) * _CONTEXT_MULTIPLE
     known = Formats.of(formats).for_file(file).by_number
+    if mmproj is not None:
+        known = {**known, **tower_formats(mmproj, config, formats)}
     n_cache, cache_formats = max(n_ctx, n_cache or n_ctx * n_sequences), (cache_type_k, cache_type_v)
 
     def needs() -> Needs:
         # Imported here, as it needs the sizes of the CUDA package, and is asked for where there is a GPU.
         from pyggml.engine.needs import gpu_needs
+        from pyggml.tower_needs import tower_needs
 
         cache = cache_shape(config, n_cache, cache_formats) if kv_offload else None
-        return gpu_needs(file, config, known, cache, n_batch, options.override_tensor)
+        needed = gpu_needs(file, config, known, cache, n_batch, options.override_tensor)
+        if mmproj is None or not mmproj_offload:
+            return needed
+        *layers, output = needed.layers
+        return replace(needed, layers=(*layers, output + tower_needs(mmproj, known, image_max_tokens, n_ctx)))
 
     placement = place(
         n_gpu_layers,
         config.n_layers,
         options=options,
         needs=needs,
-        unfit=f"{config.architecture.name} is for the CPU" if config.architecture.has_sections else None,
         formats=known,
         n_threads=n_threads,
         n_batch=n_batch,
@@ -342,34 +352,20 @@ def load(
             n_batch=n_batch,
             cache_formats=cache_formats,
         )
+        tower = None
+        if mmproj is not None:
+            tower = Tower(
+                mmproj,
+                tower_backend(placement, n_threads, known, offload=mmproj_offload),
+                config.n_embd,
+                n_ctx,
+                min_tokens=image_min_tokens,
+                max_tokens=image_max_tokens,
+                formats=known,
+            )
     except DeviceMemoryError as error:
         raise DeviceMemoryError(f"{error}; {placement.advice}") from error
-    tower = None
-    if mmproj is not None:
-        tower = _load_tower(
-            mmproj, config, placement, n_ctx, formats=formats, min_tokens=image_min_tokens, max_tokens=image_max_tokens
-        )
     return Model(file, tokenizer, config, engine, placement, tower)
-
-
-def _load_tower(
-    path: str | os.PathLike[str],
-    config: DecoderConfig,
-    placement: Placement,
-    n_ctx: int,
-    *,
-    formats: Iterable[OwnFormat],
-    min_tokens: int,
-    max_tokens: int,
-) -> Tower:
-    backend = placement.layers[0]
-    if not config.architecture.has_sections or not isinstance(backend, CPUBackend):
-        raise UsageError(
-            f"mmproj is {os.fspath(path)}, but a model of the architecture {config.architecture.name} sees no pictures"
-        )
-    with GGUFFile.open(path) as file:
-        known = Formats.of(formats).for_file(file).by_number
-    return Tower(path, backend, config.n_embd, n_ctx, min_tokens=min_tokens, max_tokens=max_tokens, formats=known)
 
 
 def _check_options(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.overrides import TensorOverride
-from pyggml.backend.protocol import Backend, Executor
+from pyggml.backend.protocol import Backend, Executor, TowerBackend
 from pyggml.backend.split import LayerSplit
 from pyggml.errors import ModelError, UsageError
 from pyggml.gpus import CPU, DeviceOptions, choose, usable
@@ -22,7 +22,7 @@ AUTO, ALL = "auto", "all"
 class Placement:
     """A backend for each layer, and one for the output behind them; the threads that compute."""
 
-    layers: tuple[Backend, ...]
+    layers: tuple[TowerBackend, ...]
     n_threads: int
     reason: str
     """What was chosen, and why."""
@@ -63,7 +63,6 @@ def place(
     *,
     options: DeviceOptions,
     needs: Callable[[], Needs],
-    unfit: str | None,
     formats: Mapping[int, Format],
     n_threads: int | None,
     n_batch: int,
@@ -74,10 +73,9 @@ def place(
 
     RuntimeWarning, and the CPU, if that cannot be; but for `auto` where there is no GPU: then without a warning. For a
     number, `needs` raises if a GPU does not take the model. UsageError for any other word, and for devices that are not
-    there. unfit: why the model is for the CPU alone, if it is. formats: those that it may be stored in, by their number
-    in the file.
+    there. formats: those that it may be stored in, by their number in the file.
     """
-    unfit = unfit or _unfit(formats)
+    unfit = _unfit(formats)
     choice = _choose(_wanted(n_gpu_layers, n_layers), n_layers, unfit, needs, options)
     backends = _Backends(lambda: CPUBackend(n_threads, n_batch, n_sequences, formats), n_batch, n_sequences)
     on_gpu = backends.of(choice.sharing) if choice.sharing else ()
@@ -102,7 +100,7 @@ class _Backends:
         self._make_cpu = make_cpu
         self._sizes = n_batch, n_sequences
         self._cpu: CPUBackend | None = None
-        self._gpus: dict[int, Backend] = {}
+        self._gpus: dict[int, TowerBackend] = {}
 
     @property
     def cpu(self) -> CPUBackend:
@@ -115,14 +113,14 @@ class _Backends:
         """The threads that compute; 1 if the CPU has nothing to do."""
         return self._cpu.n_threads if self._cpu else 1
 
-    def gpu(self, number: int) -> Backend:
+    def gpu(self, number: int) -> TowerBackend:
         """The GPU of this number."""
         if number not in self._gpus:
             cuda = importlib.import_module("pyggml.backend.cuda")
             self._gpus[number] = cuda.CUDABackend(*self._sizes, number)
         return self._gpus[number]
 
-    def of(self, sharing: Sharing) -> tuple[Backend, ...]:
+    def of(self, sharing: Sharing) -> tuple[TowerBackend, ...]:
         """The GPU of each layer."""
         each = zip(sharing.rooms, sharing.counts, strict=True)
         return tuple(self.gpu(room.number) for room, n in each for _ in range(n))

@@ -91,8 +91,10 @@ class Tower:
         # Without windows all patches are in one, and stay in their order.
         order, windows = windows_of(grid, c.window if c.full_every else max(grid.n_rows, grid.n_columns))
         rows = (4 * order[:, None] + np.arange(4)).ravel()
-        # Those in the picture's order are let go of.
-        patches = patches[rows]
+        # The kernel's rows may be longer by some zeros. Those in the picture's order are let go of.
+        ordered = np.zeros((len(rows), self._graph.nodes[0].output.n_columns), np.float32)
+        ordered[:, : patches.shape[1]] = patches[rows]
+        patches = ordered
         step = PictureStep(
             patches,
             grid.places()[rows],

@@ -58,9 +58,10 @@ def _zeros(n: int) -> npt.NDArray[np.uint8]:
 
 @dataclass
 class FakeDevice:
-    """What was launched, in order."""
+    """What was launched, in order, and the bytes that were allocated."""
 
     launched: list[Launch] = field(default_factory=list)
+    allocated: list[int] = field(default_factory=list)
     n_captured: int = 0
     capability: tuple[int, int] = (8, 0)
     current: list[int] = field(default_factory=lambda: [0])
@@ -77,6 +78,10 @@ class FakeDevice:
             yield
         finally:
             self.current.pop()
+
+    def _memory(self, array: npt.NDArray[Any]) -> Memory:
+        self.allocated.append(array.nbytes)
+        return Memory(np.ascontiguousarray(array).view(np.uint8).reshape(-1), self.current[-1])
 
     def _run(self, launch: Launch) -> None:
         self.launched.append(launch)
@@ -109,8 +114,8 @@ class FakeDevice:
             "launching": self._launching,
             "captured": self._captured,
             "multiplying": lambda *_: lambda stream: None,
-            "allocate": lambda n: Memory(_zeros(n), self.current[-1]),
-            "upload": lambda data: Memory(np.ascontiguousarray(data).view(np.uint8).reshape(-1), self.current[-1]),
+            "allocate": lambda n: self._memory(_zeros(n)),
+            "upload": self._memory,
             "pinned": _zeros,
             "copy_to_device": self._copy,
             "copy_to_host": self._copy,

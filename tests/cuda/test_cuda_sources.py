@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyggml_cuda import attention, cache, convert, matmul, pack, rope
+from pyggml_cuda import attention, cache, convert, matmul, pack, patch_attention, rope, sections
 from pyggml_cuda.sources import DIRECTORY, program
 from tests.cuda.nvrtc import CompileError, compile_program
 
@@ -22,6 +22,9 @@ KERNELS = {
         "convert<Plain, Floats>",
         "convert<RMSNorm, Quantized<Block::Q8_K, Sums::WHOLE, 32>>",
         "convert<SwiGLU, Quantized<Block::Q8_0, Sums::NONE, 32>>",
+        "convert<LayerNorm, Rounded<false>>",
+        "convert<GELU<false>, Rounded<true>>",
+        "convert<GELU<true>, Quantized<Block::Q8_0, Sums::NONE, 32>>",
         "convert<Splits, Quantized<Block::Q8_1, Sums::FLOATS, 32>>",
         "convert<RMSNorm, HalfLevels<32>>",
         "convert<Plain, HalfLevels<16>>",
@@ -35,8 +38,11 @@ KERNELS = {
     "matmul_wide.cu": ["matmul_wide<Q3_K, 128>", "matmul_wide<Q4_K, 64>", "add_parts"],
     "merge.cu": ["merge<Floats>", "merge<Quantized<Block::Q8_K, Sums::WHOLE, 32>>"],
     "pack.cu": [f"pack<{each}>" for each in FORMATS if not each.startswith("Decoded")],
+    "patch_attention.cu": ["attend_patches<80, 2>", "attend_patches<80, 1>", "attend_patches<128, 1>"],
+    "patch_heads.cu": ["place_heads"],
     "rope.cu": ["rope_angles", "turn_and_store<CacheHalf, CacheBfloat>", "turn_and_store<CacheQ8_0, CacheFloat>"],
     "rows.cu": ["select_rows", "add"],
+    "sections.cu": ["section_angles"],
 }
 
 STRUCTURES = {
@@ -50,7 +56,10 @@ STRUCTURES = {
     "convert.cu": {"SourceArguments": convert.SOURCE_ARGUMENTS, "FormArguments": convert.FORM_ARGUMENTS},
     "matmul_few.cu": {"MatmulArguments": matmul.ARGUMENTS},
     "pack.cu": {"PackArguments": pack.ARGUMENTS},
+    "patch_attention.cu": {"PatchAttentionArguments": patch_attention.ARGUMENTS},
+    "patch_heads.cu": {"PatchHeadsArguments": patch_attention.HEADS_ARGUMENTS},
     "rope.cu": {"AnglesArguments": rope.ANGLES_ARGUMENTS, "TurnAndStoreArguments": rope.STORE_ARGUMENTS},
+    "sections.cu": {"SectionArguments": sections.ARGUMENTS},
 }
 
 

@@ -81,6 +81,11 @@ def test_a_block_waits_at_its_barrier() -> None:
     assert run(body, np.arange(N, dtype=np.uint32)).tolist() == list(range(63, -1, -1))
 
 
+def test_a_warp_s_own_barrier_orders_its_lanes() -> None:
+    body = "__shared__ unsigned x[64]; x[i] = data[i]; __syncwarp(); data[i] = x[i ^ 1];"
+    assert run(body, np.arange(N, dtype=np.uint32)).tolist() == [i ^ 1 for i in range(N)]
+
+
 def test_copies_are_late_unless_waited_for() -> None:
     copy = (
         "__shared__ __align__(16) unsigned x[256]; x[4 * i] = 1; __syncthreads();"
@@ -101,6 +106,18 @@ def test_copies_are_late_unless_waited_for() -> None:
         ("*(unsigned*)((char*)data + 2 * (i % 2)) = 0;", "not a multiple of 4"),
         ("__shared__ unsigned x[4]; x[data[i] * 100000] = 1; __syncthreads(); data[i] = x[0];", "outside of shared"),
         ("if (i % 2) data[i] = __shfl_xor_sync(~0u, data[i], 2);", "not all lanes of a warp"),
+        ("__shared__ unsigned x[64]; x[i] = data[i]; data[i] = x[63 - i];", "a race: thread .* nothing orders"),
+        ("__shared__ unsigned x[64]; x[i] = data[i]; data[i] = x[i ^ 1];", "a race: thread .* nothing orders"),
+        (
+            "__shared__ unsigned x[64]; x[i] = 1; __syncthreads(); data[i] = x[63 - i]; x[i] = data[i] + 1; "
+            "__syncthreads(); data[i] += x[i ^ 40];",
+            "a race: thread .* overwrites",
+        ),
+        (
+            "__shared__ unsigned x; x = 0; __syncthreads(); atomicAdd(&x, i); data[i] = x;",
+            "a race: bytes that another warp changed atomically",
+        ),
+        ("__shared__ unsigned x; if (!i) x = 0; data[i] = atomicAdd(&x, i);", "a race: thread .* nothing orders"),
         ('if (data[i]) asm volatile("bar.sync 1, 64;");', "wait for ever, at barriers"),
     ],
 )
@@ -109,6 +126,17 @@ def test_what_hardware_would_punish(body: str, message: str) -> None:
         run(body, np.arange(N, dtype=np.uint32))
 
 
+def test_atomic_changes_give_what_was_there() -> None:
+    body = (
+        "__shared__ unsigned x; if (!i) x = 5; __syncthreads(); unsigned found = atomicAdd(&x, data[i]);"
+        " __syncthreads(); data[i] = found * 10000 + x;"
+    )
+    data = np.arange(N, dtype=np.uint32)
+    found = run(body, data)
+    before = 5 + np.cumsum(data) - data
+    assert found.tolist() == (before * 10000 + 5 + data.sum()).tolist()
+
+
 def test_an_instruction_that_is_not_known_is_named() -> None:
-    with pytest.raises(EmulationError, match=r"instruction \d+, atom\.global\.add.*'atom'"):
-        run("atomicAdd(data + 3, data[i + 1 & 63] ? atomicAdd(data, 1) : 0);", np.arange(N, dtype=np.uint32))
+    with pytest.raises(EmulationError, match=r"instruction \d+, atom\.global\.exch.*'exch'"):
+        run("data[i] = atomicExch(data + 3, data[i + 1 & 63]);", np.arange(N, dtype=np.uint32))

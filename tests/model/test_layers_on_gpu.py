@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import pyggml
 from pyggml.backend.cpu import CPUBackend
 from pyggml.backend.cpu.cache import CPUCache
-from pyggml.backend.protocol import CacheShape
+from pyggml.backend.graph import Graph
+from pyggml.backend.protocol import CacheShape, PictureStep, TowerHeads
 from pyggml.backend.split import LayerSplit
 from pyggml.engine import cache_shape
 from pyggml.engine.needs import gpu_needs
@@ -18,8 +20,11 @@ from pyggml.errors import DeviceMemoryError, UsageError
 from pyggml.gguf import GGUFFile
 from pyggml.models import DecoderConfig, architecture_of
 from pyggml.sharing import MARGIN
+from pyggml.tower_needs import tower_needs
 from pyggml_kernels.formats import FORMATS
 from pyggml_reference.random_model import RandomModel, random_model
+from pyggml_reference.random_tower import RandomTower, random_tower
+from tests.model.test_picture_answers import png
 from tests.unit.cli_running import invoke
 from tests.unit.fake_gpu import install_gpu
 
@@ -31,10 +36,15 @@ class FakeGPU(CPUBackend):
     """With memory for a few layers' keys and values, if a test says so."""
 
     most_layers = 1000
+    n_looks = 0
 
     def __init__(self, n_batch: int, n_sequences: int, number: int) -> None:
         super().__init__(1, n_batch, n_sequences)
         self.number = number
+
+    def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
+        FakeGPU.n_looks += 1
+        return super().look(graph, picture, heads)
 
     def cache(self, shape: CacheShape) -> CPUCache:
         if shape.n_layers > self.most_layers:
@@ -115,12 +125,86 @@ def test_memory_that_is_full_says_what_would_fit(
     assert load(3).placement.n_on_gpu == 3
 
 
-@pytest.mark.parametrize("n_gpu_layers", [1, "auto"])
-def test_models_that_see_pictures_stay_on_the_cpu(gpu: Any, tmp_path: Path, n_gpu_layers: int | str) -> None:
-    path = tmp_path / "random.gguf"
-    random_model(path, RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3))
-    with pytest.warns(RuntimeWarning, match="all layers run on the CPU, none on a GPU: qwen2vl is for the CPU"):
-        assert pyggml.load(path, n_gpu_layers=n_gpu_layers).placement.n_on_gpu == 0
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model that sees pictures, and its tower."""
+    folder = tmp_path_factory.mktemp("seeing")
+    text, tower = folder / "text.gguf", folder / "mmproj.gguf"
+    random_model(text, RandomModel("qwen2vl", sections=(2, 3, 3), n_extra_tokens=3))
+    random_tower(tower, RandomTower())
+    return text, tower
+
+
+def seeing_model(files: tuple[Path, Path], n_gpu_layers: int | str, **options: Any) -> pyggml.Model:
+    text, tower = files
+    return pyggml.load(
+        text, mmproj=tower, image_max_tokens=30, n_ctx=N_CTX, n_threads=1, n_gpu_layers=n_gpu_layers, **options
+    )
+
+
+def answer(model: pyggml.Model) -> str:
+    """The greedy answer to a picture."""
+    greedy = pyggml.SamplingOptions(temperature=0.0)
+    events = model.generate("the <__media__> and", images=[png(1)], sampling=greedy, max_tokens=12)
+    return "".join(event.text for event in events if isinstance(event, pyggml.TextEvent))
+
+
+@pytest.mark.parametrize("n_gpu_layers", [1, 2, "all", "auto"])
+def test_answers_about_pictures_are_the_same(gpu: Any, seeing: tuple[Path, Path], n_gpu_layers: int | str) -> None:
+    expected = answer(seeing_model(seeing, 0))
+    assert answer(seeing_model(seeing, n_gpu_layers)) == expected
+    assert answer(seeing_model(seeing, n_gpu_layers, mmproj_offload=False)) == expected
+    assert answer(seeing_model(seeing, n_gpu_layers, kv_offload=False)) == expected
+
+
+def test_the_tower_lies_beside_the_output(monkeypatch: pytest.MonkeyPatch, seeing: tuple[Path, Path]) -> None:
+    install_gpu(monkeypatch, FakeGPU, 2)
+    looked: list[int] = []
+    look = FakeGPU.look
+
+    def note(self: FakeGPU, *arguments: Any) -> npt.NDArray[np.float32]:
+        looked.append(self.number)
+        return look(self, *arguments)
+
+    monkeypatch.setattr(FakeGPU, "look", note)
+    for options, number in (({}, 1), ({"devices": ("CUDA1", "CUDA0")}, 0), ({"tensor_split": (1, 0)}, 0)):
+        looked.clear()
+        seeing_model(seeing, "all", **options).look([png(3)])
+        assert looked == [number]
+
+
+def test_the_tower_is_on_the_gpu_if_layers_are_there(
+    gpu: Any, seeing: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n_gpu_layers, offload, n_looks in (
+        (1, True, 1),
+        ("all", True, 1),
+        (1, False, 0),
+        ("all", False, 0),
+        (0, True, 0),
+    ):
+        monkeypatch.setattr(FakeGPU, "n_looks", 0)
+        seeing_model(seeing, n_gpu_layers, mmproj_offload=offload).look([png(2)])
+        assert FakeGPU.n_looks == n_looks
+
+
+def test_what_the_tower_needs_is_counted(gpu: Any, seeing: tuple[Path, Path]) -> None:
+    file = GGUFFile.open(seeing[0])
+    config = DecoderConfig.from_file(file, architecture_of(file))
+    needs = gpu_needs(file, config, FORMATS, cache_shape(config, 2 * N_CTX, ("f16", "f16")), 512)
+    tower = tower_needs(seeing[1], FORMATS, 30, N_CTX)
+    n_all = config.n_layers + 1
+    for n_free, offload, n in ((0, False, n_all), (tower, True, n_all), (tower - 1, True, n_all - 1)):
+        gpu.free_bytes = lambda number, n_free=n_free: needs.of(n_all) + MARGIN + n_free
+        assert seeing_model(seeing, "auto", mmproj_offload=offload).placement.n_on_gpu == n
+
+
+def test_a_tower_that_a_gpu_does_not_take(gpu: Any, seeing: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "mmproj.gguf"
+    random_tower(path, RandomTower(n_embd=528, n_head=4))
+    with pytest.raises(UsageError, match="have 132 numbers; on a GPU they have 128 at most; use --no-mmproj-offload"):
+        seeing_model((seeing[0], path), 1)
+    assert seeing_model((seeing[0], path), 1, mmproj_offload=False).placement.n_on_gpu == 1
 
 
 def test_heads_that_a_gpu_does_not_take(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ TOWERS = {
     "with tanh": RandomTower(use_gelu=True, n_head=2),
     "names exchanged": RandomTower(has_exchanged_names=True),
     "qwen2.5-vl": RandomTower(is_second=True),
+    "qwen2.5-vl, networks of 100": RandomTower(is_second=True, n_ff=100),
     "qwen2.5-vl, mostly windows": RandomTower(is_second=True, full_every=3, n_layers=4, n_head=2),
 }
 QUANTIZED = {

@@ -41,7 +41,7 @@ LLAMA_CPP_NAMES = shlex.split("""
     -dev --device -sm --split-mode -mg --main-gpu -ts --tensor-split -ot --override-tensor -kvo
     --kv-offload -nkvo --no-kv-offload
     -ngl --gpu-layers --n-gpu-layers -mu --model-url -hf -hfr --hf-repo -hff --hf-file -hft --hf-token --offline
-    -mm --mmproj --no-mmproj --image --image-min-tokens --image-max-tokens
+    -mm --mmproj --no-mmproj --mmproj-offload --no-mmproj-offload --image --image-min-tokens --image-max-tokens
     --in-prefix --in-suffix --verbose-prompt -v --verbose --perf --no-perf --show-timings --no-show-timings -sp
     --special -fa --flash-attn --simple-io --warmup --no-warmup --jinja --grammar --grammar-file -j
     --json-schema -jf --json-schema-file
@@ -265,6 +265,7 @@ def test_loading_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "mmproj": None,
         "image_min_tokens": 0,
         "image_max_tokens": 0,
+        "mmproj_offload": True,
     }
     model = FakeModel("x")
     run_fake(

@@ -51,7 +51,6 @@ def placed(
         N_LAYERS,
         options=DeviceOptions(**options),
         needs=needs,
-        unfit=None,
         formats=formats,
         n_threads=2,
         n_batch=3,

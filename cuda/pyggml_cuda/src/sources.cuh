@@ -4,7 +4,8 @@
 
 struct SourceArguments {
     const float* first;   // rows: x, gate, or the partial results of attention
-    const float* second;  // up; the norm's weight; weights and highest scores of attention's splits
+    const float* second;  // up; a norm's weight; GELU's bias or null; weights and highest scores of attention's splits
+    const float* third;   // the layer norm's bias
     const int* positions;
     int n_columns;
     float epsilon;
@@ -29,6 +30,16 @@ struct Plain {
     __device__ void load(int column, float (&values)[8]) const { load_8(row + column, values); }
 };
 
+// The sum over a block of 256 threads; `parts` is shared memory that nothing else uses.
+__device__ inline double sum_of_block(double own, double (&parts)[8]) {
+    for (int apart = 16; apart; apart /= 2) own += __shfl_xor_sync(ALL_LANES, own, apart);
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = own;
+    __syncthreads();
+    double total = 0;
+    for (double each : parts) total += each;
+    return total;
+}
+
 // Root mean square normalization (arXiv:1910.07467); every block of a row computes its mean anew. 256 threads.
 struct RMSNorm {
     const float* row;
@@ -40,12 +51,7 @@ struct RMSNorm {
         __shared__ double sums[8];
         double total = 0;
         for (int i = threadIdx.x; i < a.n_columns; i += 256) total += static_cast<double>(__fmul_rn(row[i], row[i]));
-        for (int apart = 16; apart; apart /= 2) total += __shfl_xor_sync(ALL_LANES, total, apart);
-        if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = total;
-        __syncthreads();
-        total = 0;
-        for (double each : sums) total += each;
-        scale = 1.0f / sqrtf(static_cast<float>(total / a.n_columns) + a.epsilon);
+        scale = 1.0f / sqrtf(static_cast<float>(sum_of_block(total, sums) / a.n_columns) + a.epsilon);
     }
     __device__ void load(int column, float (&values)[8]) const {
         float weights[8];
@@ -53,6 +59,64 @@ struct RMSNorm {
         load_8(weight + column, weights);
 #pragma unroll
         for (int i = 0; i < 8; ++i) values[i] = __fmul_rn(__fmul_rn(values[i], scale), weights[i]);
+    }
+};
+
+// Layer normalization (arXiv:1607.06450), as RMSNorm.
+struct LayerNorm {
+    const float* row;
+    const float* weight;
+    const float* bias;
+    float mean;
+    float scale;
+
+    __device__ LayerNorm(const SourceArguments& a, int token)
+        : row(a.first + static_cast<int64_t>(token) * a.n_columns), weight(a.second), bias(a.third) {
+        __shared__ double sums[8], squares[8];
+        double total = 0;
+        for (int i = threadIdx.x; i < a.n_columns; i += 256) total += static_cast<double>(row[i]);
+        mean = static_cast<float>(sum_of_block(total, sums) / a.n_columns);
+        total = 0;
+        for (int i = threadIdx.x; i < a.n_columns; i += 256) {
+            const float apart = row[i] - mean;
+            total += static_cast<double>(__fmul_rn(apart, apart));
+        }
+        scale = 1.0f / sqrtf(static_cast<float>(sum_of_block(total, squares) / a.n_columns) + a.epsilon);
+    }
+    __device__ void load(int column, float (&values)[8]) const {
+        float weights[8], biases[8];
+        load_8(row + column, values);
+        load_8(weight + column, weights);
+        load_8(bias + column, biases);
+#pragma unroll
+        for (int i = 0; i < 8; ++i)
+            values[i] = __fadd_rn(__fmul_rn(__fmul_rn(values[i] - mean, scale), weights[i]), biases[i]);
+    }
+};
+
+// The Gaussian error linear unit (arXiv:1606.08415) by an approximation: with tanh, or the quick one. Both are
+// x / (1 + exp(-2 u)), with u = sqrt(2 / pi) (x + 0.044715 x^3) or u = 0.851 x.
+// A bias is added first.
+template <bool QUICK>
+struct GELU {
+    const float* row;
+    const float* bias;
+
+    __device__ GELU(const SourceArguments& a, int token)
+        : row(a.first + static_cast<int64_t>(token) * a.n_columns), bias(a.second) {}
+    __device__ void load(int column, float (&values)[8]) const {
+        load_8(row + column, values);
+        if (bias) {
+            float biases[8];
+            load_8(bias + column, biases);
+#pragma unroll
+            for (int i = 0; i < 8; ++i) values[i] += biases[i];
+        }
+#pragma unroll
+        for (float& x : values) {
+            const float exponent = QUICK ? -1.702f * x : -1.5957691216057308f * x * (x * x * 0.044715f + 1.0f);
+            x = x / (expf(exponent) + 1.0f);
+        }
     }
 };
 

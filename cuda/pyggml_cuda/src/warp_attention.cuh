@@ -4,21 +4,10 @@
 // with floats. With 8 queries a product's 16 rows are the high and the low halves of the queries, else two products are
 // needed; a query gets the same bits either way.
 #pragma once
+#include "matrices.cuh"
 #include "mma.cuh"
 #include "position_tiles.cuh"
 #include "running_softmax.cuh"
-
-__device__ inline void load_matrices(uint32_t (&r)[4], const uint16_t* address) {
-    const uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(address));
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
-}
-
-__device__ inline void load_matrices_transposed(uint32_t (&r)[4], const uint16_t* address) {
-    const uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(address));
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
-}
 
 // Where a lane's queries begin, and their positions; null for a row without a query. A lane has rows g and, of 16, g + 8.
 template <int ROWS>

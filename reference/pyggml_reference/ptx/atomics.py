@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from pyggml_reference.ptx.addresses import addresses_of
-from pyggml_reference.ptx.arithmetic import BINARY, dtype_of
+from pyggml_reference.ptx.arithmetic import BINARY
 from pyggml_reference.ptx.program import Instruction
 from pyggml_reference.ptx.threads import Lanes, Threads
 
@@ -15,13 +15,11 @@ def _change(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     *targets, place, source = instruction.operands
     kind = instruction.opcode[-1]
     space = next((each for each in instruction.opcode if each in _SPACES), "generic")
-    change = next(BINARY[each] for each in instruction.opcode if each in BINARY)
+    change = BINARY[instruction.opcode[-2]]
     addresses, values = addresses_of(threads, place, lanes), threads.read(source, kind, lanes)
-    for i in range(lanes.size):
-        before = threads.load(addresses[i : i + 1], space, dtype_of(kind), lanes[i : i + 1])
-        threads.store(addresses[i : i + 1], space, change(before, values[i : i + 1]), lanes[i : i + 1])
-        for target in targets:
-            threads.write(target, before, lanes[i : i + 1])
+    found = threads.change(addresses, space, values, change, lanes)
+    for target in targets:
+        threads.write(target, found, lanes)
     return True
 
 

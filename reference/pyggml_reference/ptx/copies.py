@@ -47,6 +47,8 @@ def _cp(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     places = addresses_of(threads, target, lanes), addresses_of(threads, source, lanes)
     if any((each % np.uint64(size.value)).any() for each in places):
         raise EmulationError(f"cp.async of {size.value} bytes at no multiple of that")
+    offsets = places[0].astype(np.int64) + threads.block[lanes] * threads.shared_stride
+    threads.races.begin_write(lanes, offsets, size.value)
     threads.pending_copies.append(Pending(lanes, threads.copy_groups[lanes], *places, size.value, n_read))
     return True
 
@@ -101,10 +103,13 @@ def _bulk(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
 
 
 def _later(threads: Threads, lane: int, target: int, source: int, n_bytes: int, barrier: int) -> Callable[[], None]:
+    start = int(threads.block[lane]) * threads.shared_stride + target
+    if target + n_bytes > threads.shared_stride:
+        raise EmulationError(f"a bulk copy to {target} of {n_bytes} bytes leaves shared memory")
+    threads.races.ask_copy(lane, start, n_bytes)
+
     def copy() -> None:
-        start = int(threads.block[lane]) * threads.shared_stride + target
-        if target + n_bytes > threads.shared_stride:
-            raise EmulationError(f"a bulk copy to {target} of {n_bytes} bytes leaves shared memory")
+        threads.races.copied(start, n_bytes)
         threads.shared[start : start + n_bytes] = threads.memory.bytes_at(source, n_bytes)
         complete_bytes(threads, int(threads.block[lane]), barrier, n_bytes)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,17 +21,23 @@ class Barrier:
     left: int
     n_bytes: int = 0
     phase: int = 0
+    arriving: Any = None
+    """What the warps know that have arrived in this phase."""
+    known: Any = None
+    """What those of the phase before knew."""
 
     def settle(self) -> None:
         """End the phase if nothing is missing."""
         if not self.left and not self.n_bytes:
             self.phase += 1
             self.left = self.n
+            self.known, self.arriving = self.arriving, None
 
 
 def _bar(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
     if instruction.opcode[1] == "warp":
         warps_of(lanes)
+        threads.races.warps_meet(lanes)
         return True
     number, *count = instruction.operands
     numbers = threads.read(number, "u32", lanes)
@@ -42,6 +49,7 @@ def _bar(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
             wanted = int(threads.read(count[0], "u32", lanes)[0]) if count else threads.alive_in(int(block))
             if np.count_nonzero(own) == wanted:
                 threads.state[own] = RUNNING
+                threads.races.meet(np.flatnonzero(own))
     return False
 
 
@@ -78,6 +86,7 @@ def _arrive(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
         barrier = _barrier(threads, int(lane), int(place))
         if not barrier.left:
             raise EmulationError(f"more arrive at the barrier at {int(place)} than it waits for")
+        barrier.arriving = threads.races.arrive(int(lane), barrier.arriving)
         barrier.n_bytes += int(n)
         barrier.left -= 1
         barrier.settle()
@@ -105,6 +114,8 @@ def _wait(threads: Threads, instruction: Instruction, lanes: Lanes) -> bool:
         ]
     )
     threads.write(target, over, lanes)
+    for lane, place in zip(lanes[over], places[over], strict=True):
+        threads.races.learn(int(lane), _barrier(threads, int(lane), int(place)).known)
     waiting = lanes[~over]
     # These execute the instruction again when the phase is over.
     threads.position[waiting] -= 1

@@ -18,6 +18,7 @@ from pyggml_reference.ptx.memory import (
     scatter,
 )
 from pyggml_reference.ptx.program import Immediate, Kernel, Name, Operand, Program
+from pyggml_reference.ptx.races import Races
 
 Lanes = npt.NDArray[np.int64]
 
@@ -78,6 +79,7 @@ class Threads:
         self.symbols, shared_bytes = self._lay_out_shared(program, kernel, grid)
         self.shared_stride = _aligned(shared_bytes, 1024)
         self.shared = np.full(n * self.shared_stride, 0xA5, np.uint8)
+        self.races = Races(n, grid.n_threads, self.shared.size)
         self.local_stride = _aligned(kernel.local_bytes, 16)
         self.local = np.full(max(1, count * self.local_stride // 16) * 16, 0xA5, np.uint8)
         self.position = np.zeros(count, np.int64)
@@ -146,13 +148,30 @@ class Threads:
         """A number for each thread, from a state space, or from generic addresses."""
         result = np.empty(lanes.size, dtype)
         for own, flat, offsets in self._places(addresses, space, result.dtype.itemsize, lanes):
+            if flat is self.shared:
+                self.races.read(lanes[own], offsets, result.dtype.itemsize)
             result[own] = gather(flat, offsets, dtype)
         return result
 
     def store(self, addresses: Array, space: str, values: Array, lanes: Lanes) -> None:
         """Write a number for each thread."""
         for own, flat, offsets in self._places(addresses, space, values.dtype.itemsize, lanes):
+            if flat is self.shared:
+                self.races.write(lanes[own], offsets, values.dtype.itemsize)
             scatter(flat, offsets, values[own])
+
+    def change(
+        self, addresses: Array, space: str, values: Array, function: Callable[[Array, Array], Array], lanes: Lanes
+    ) -> Array:
+        """Change a number for each thread, one after the other; gives what each found."""
+        found = np.empty(lanes.size, values.dtype)
+        for own, flat, offsets in self._places(addresses, space, values.dtype.itemsize, lanes):
+            if flat is self.shared:
+                self.races.change(lanes[own], offsets, values.dtype.itemsize)
+            for i, offset in zip(np.arange(lanes.size)[own], offsets, strict=True):
+                found[i] = gather(flat, np.array([offset]), values.dtype)[0]
+                scatter(flat, np.array([offset]), function(found[i : i + 1], values[i : i + 1]))
+        return found
 
     def _places(self, addresses: Array, space: str, n_bytes: int, lanes: Lanes) -> Iterator[_Place]:
         """Where each thread's addresses are; generic ones may be in several spaces."""

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pyggml.backend.arena import lay_out
 from pyggml.backend.gpu_limits import cache_bytes, check_cache, check_matrix, matrix_bytes
+from pyggml.backend.graph import Graph, Linear, Node
 from pyggml.backend.protocol import CacheShape
+from pyggml.backend.tower_graph import PatchAttention
+from pyggml_cuda.patch_attention import PatchHeads
 from pyggml_kernels.formats import Format
+
+#: A share of what values take, as they leave gaps between them: one in so many bytes.
+_GAPS = 4
 
 
 @dataclass(frozen=True)
@@ -64,3 +71,19 @@ class CountingGPU:
         """Add a cache."""
         check_cache(shape)
         self.n_bytes += cache_bytes(shape)
+
+
+def picture_bytes(graph: Graph, n_merged: int) -> int:
+    """Bytes that a picture of so many merged patches comes to on its way through a tower: its patches, the values of
+    the graph, and what some operation reads once more in the form that it wants."""
+    n_patches, (patches, *nodes) = 4 * n_merged, graph.nodes
+    _, n_bytes = lay_out(nodes, {"tokens": n_patches, "outputs": n_merged})
+    forms = max(_form_bytes(node) for node in nodes)
+    return n_bytes + n_bytes // _GAPS + n_patches * (patches.output.row_bytes + forms)
+
+
+def _form_bytes(node: Node) -> int:
+    """Bytes of a patch in the form that an operation wants: halves, unless it is smaller."""
+    if isinstance(node, PatchAttention):
+        return 3 * PatchHeads(1, node.n_heads, node.output.n_columns // node.n_heads).n_bytes
+    return 2 * node.x.n_columns if isinstance(node, Linear) and node.x.rows == "tokens" else 0

@@ -5,10 +5,13 @@ from pyggml.errors import ModelError, UsageError
 from pyggml_cuda.cache import CACHE_FORMATS
 from pyggml_cuda.formats import RowFormat, device_format
 from pyggml_cuda.pack import packed_bytes
+from pyggml_cuda.patch_attention import LARGEST_SIZE
 from pyggml_kernels.formats import Format
 
 #: What attention kernels are made for.
 _SIZE_MULTIPLE, _LARGEST_SIZE = 16, 256
+#: What the second dimension of a launch may be.
+_MOST_ROWS = 65535
 #: Kernels load this many bytes of a row at once.
 _LOAD_BYTES = 16
 
@@ -39,6 +42,24 @@ def check_cache(shape: CacheShape) -> None:
                 f"heads have {what} of {size} numbers; on a GPU allowed is a multiple of {_SIZE_MULTIPLE} up to"
                 f" {_LARGEST_SIZE}; use -ngl 0"
             )
+
+
+def check_tower_heads(size: int) -> None:
+    """UsageError for heads of a tower that attention has no kernel for."""
+    if size > LARGEST_SIZE:
+        raise UsageError(
+            f"the heads of the vision tower have {size} numbers; on a GPU they have {LARGEST_SIZE} at most; use"
+            " --no-mmproj-offload"
+        )
+
+
+def check_picture(n_patches: int) -> None:
+    """UsageError for a picture of more patches than kernels take rows."""
+    if n_patches > _MOST_ROWS:
+        raise UsageError(
+            f"the picture has {n_patches} patches; on a GPU they are {_MOST_ROWS} at most: use a smaller"
+            " --image-max-tokens, or --no-mmproj-offload"
+        )
 
 
 def cache_bytes(shape: CacheShape) -> int:

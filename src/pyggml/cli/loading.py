@@ -71,6 +71,7 @@ def load_model(
             mmproj=tower.mmproj,
             image_min_tokens=tower.image_min_tokens,
             image_max_tokens=tower.image_max_tokens,
+            mmproj_offload=tower.mmproj_offload,
             **shared,
             on_compile=lambda name: console.add_to_list("Compiling kernels for this machine (once)", name),
         )

@@ -18,6 +18,7 @@ class TowerOptions:
     no_mmproj: bool
     image_min_tokens: int
     image_max_tokens: int
+    mmproj_offload: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ _TOWER_OPTIONS = (
         help="The GGUF file of the vision tower.",
     ),
     _pictures("no_mmproj", "--no-mmproj", is_flag=True, help="Leave the vision tower beside the model where it is."),
+    _pictures(
+        "mmproj_offload",
+        "--mmproj-offload/--no-mmproj-offload",
+        default=True,
+        default_text="on",
+        help="Compute the vision tower on the GPU, if layers are there.",
+    ),
     _tokens_option("image_min_tokens", "--image-min-tokens", "Tokens that a picture takes at least."),
     _tokens_option("image_max_tokens", "--image-max-tokens", "Tokens that a picture takes at most."),
 )

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyggml.backend.protocol import Backend, Weight
+from pyggml.backend.protocol import Weight, WeightStore
 from pyggml.errors import ModelError
 from pyggml.gguf import GGUFFile
 from pyggml.models.tower_config import TowerConfig
-from pyggml.models.weights import TensorLoader
+from pyggml.models.weights import TensorLoader, rounded
 from pyggml_kernels.formats import FORMATS, Format
 
 
@@ -55,10 +55,10 @@ class TowerWeights:
 
 
 def load_tower(
-    file: GGUFFile, config: TowerConfig, backend: Backend, formats: Mapping[int, Format] = FORMATS
+    file: GGUFFile, config: TowerConfig, store: WeightStore, formats: Mapping[int, Format] = FORMATS
 ) -> TowerWeights:
     """Place all weights; ModelError names the tensor that is missing, misshapen or of a format that is not there."""
-    loader = TensorLoader(file, backend, formats)
+    loader = TensorLoader(file, store, formats)
     c, wide = config, 4 * config.n_embd
     return TowerWeights(
         patches=(
@@ -81,6 +81,11 @@ def _product(loader: TensorLoader, name: str, n_rows: int, n_columns: int) -> Pr
     return Product(loader.matrix(name, n_rows, n_columns), loader.bias(name, n_rows))
 
 
+def _network_product(loader: TensorLoader, name: str, shape: tuple[int, int], target: tuple[int, int]) -> Product:
+    """Of a network, with zeros up to a width that a GPU takes: Qwen2.5-VL's is 3,420."""
+    return Product(loader.matrix(name, *shape, target), loader.lengthened_bias(name, shape[0], target[0]))
+
+
 def _load_layer(file: GGUFFile, loader: TensorLoader, config: TowerConfig, layer: int) -> TowerLayer:
     name, n = f"v.blk.{layer}", config.n_embd
     up, down = f"{name}.ffn_up", f"{name}.ffn_down"
@@ -90,6 +95,7 @@ def _load_layer(file: GGUFFile, loader: TensorLoader, config: TowerConfig, layer
     n_ff = loader.row_length(f"{down}.weight")
     if not n_ff:
         raise ModelError(f"{file.path}: tensor '{name}.ffn_down.weight' is missing; the file is incomplete")
+    wide = rounded(n_ff)
     return TowerLayer(
         norm_1=_norm(loader, config, f"{name}.ln1"),
         q=_product(loader, f"{name}.attn_q", n, n),
@@ -97,7 +103,7 @@ def _load_layer(file: GGUFFile, loader: TensorLoader, config: TowerConfig, layer
         v=_product(loader, f"{name}.attn_v", n, n),
         out=_product(loader, f"{name}.attn_out", n, n),
         norm_2=_norm(loader, config, f"{name}.ln2"),
-        gate=_product(loader, f"{name}.ffn_gate", n_ff, n) if config.is_second else None,
-        up=_product(loader, up, n_ff, n),
-        down=_product(loader, down, n, n_ff),
+        gate=_network_product(loader, f"{name}.ffn_gate", (n_ff, n), (wide, n)) if config.is_second else None,
+        up=_network_product(loader, up, (n_ff, n), (wide, n)),
+        down=_network_product(loader, down, (n, n_ff), (n, wide)),
     )

@@ -16,6 +16,8 @@ from pyggml_kernels.formats import FORMATS, Format
 
 #: The matrices of a layer, in the order of their products.
 _MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+#: See `rounded`.
+_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,12 @@ class TensorLoader:
             raise ModelError(f"{info.path}: tensor {name!r} has type {info.type_name}; supported types: {supported}")
         return self._file.tensor_bytes(name), info.type_id
 
-    def matrix(self, name: str, n_rows: int, n_columns: int) -> Weight:
-        """A matrix that has to be there."""
+    def matrix(self, name: str, n_rows: int, n_columns: int, target: tuple[int, int] | None = None) -> Weight:
+        """A matrix that has to be there, with rows and columns of zeros up to a target."""
         full = f"{name}.weight"
         data, type_id = self._checked(full, (n_columns, n_rows))
-        placed = self._store_of(full).matrix(data, type_id, n_rows, n_columns)
+        data, shape = _lengthened(data, (n_rows, n_columns), target)
+        placed = self._store_of(full).matrix(data, type_id, *shape)
         self._file.release(full)
         return placed
 
@@ -120,9 +123,12 @@ class TensorLoader:
         return self._store.table(data, type_id, n_rows, n_columns)
 
     def patch_kernel(self, name: str, n_rows: int, size: int) -> Weight:
-        """A convolution over whole patches of three colours, as the matrix that a patch is multiplied with."""
+        """A convolution over whole patches of three colours, as the matrix that a patch is multiplied with, with
+        columns of zeros up to a multiple of 8."""
         data, type_id = self._checked(name, (size, size, 3, n_rows))
-        return self._store.matrix(data, type_id, n_rows, 3 * size * size)
+        n_columns = 3 * size * size
+        data, shape = _lengthened(data, (n_rows, n_columns), (n_rows, rounded(n_columns)))
+        return self._store.matrix(data, type_id, *shape)
 
     def row_length(self, name: str) -> int:
         """Numbers in a row of a tensor; 0 if there is none."""
@@ -138,12 +144,37 @@ class TensorLoader:
         full = f"{name}.bias"
         return self.vector(full, n, f"{matrix or name}.weight") if required or full in self._file.tensors else None
 
+    def lengthened_bias(self, name: str, n: int, target: int) -> Weight | None:
+        """A bias with zeros up to a target, or None where the file has none."""
+        full = f"{name}.bias"
+        if full not in self._file.tensors:
+            return None
+        data, type_id = self._checked(full, (n,))
+        data, _ = _lengthened(data, (1, n), (1, target))
+        return self._store.vector(data, type_id, target)
+
     def floats(self, name: str, n: int) -> npt.NDArray[np.float32] | None:
         """A vector as numbers, or None where the file has none."""
         if name not in self._file.tensors:
             return None
         data, type_id = self._checked(name, (n,))
         return self._formats[type_id].dequantize(data)
+
+
+def rounded(n: int) -> int:
+    """The multiple of 8 that a size is brought to with zeros: a GPU reads 16 bytes at once."""
+    return -(-n // _MULTIPLE) * _MULTIPLE
+
+
+def _lengthened(
+    data: npt.NDArray[np.uint8], shape: tuple[int, int], target: tuple[int, int] | None
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """A matrix with rows and columns of zeros up to a target; rows of blocks cannot be lengthened."""
+    if target is None or target == shape:
+        return data, shape
+    rows = data.reshape(shape[0], -1)
+    n_bytes = rows.shape[1] * target[1] // shape[1]
+    return np.pad(rows, ((0, target[0] - shape[0]), (0, n_bytes - rows.shape[1]))).reshape(-1), target
 
 
 def load_weights(

@@ -35,9 +35,10 @@ class StepInputs:
         self.outputs[: len(step.outputs)] = step.outputs
         rows, columns = step.page_table.shape
         self.page_table[:rows, :columns] = step.page_table
-        if step.section_positions is not None:
+        # A part of a model behind a cut may need neither.
+        if step.section_positions is not None and self.section_positions.size:
             self.section_positions[:n] = step.section_positions
         self.given_rows[:n] = -1
-        if step.given is not None and step.given_rows is not None:
+        if step.given is not None and step.given_rows is not None and self.given.size:
             self.given[: len(step.given)] = step.given
             self.given_rows[:n] = step.given_rows

@@ -11,14 +11,15 @@ import numpy.typing as npt
 from pyggml.backend.cuda.cache import CUDACache
 from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
-from pyggml.backend.cuda.inputs import StepInputs
+from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
-from pyggml.backend.cuda.memory import Arena, lay_out
+from pyggml.backend.cuda.memory import Arena, addresses, lay_out
 from pyggml.backend.cuda.padding import padded, padded_size, repeat_last, tile_sequences
+from pyggml.backend.cuda.tower import look
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
-from pyggml.backend.protocol import Cache, CacheShape, Largest, Step
+from pyggml.backend.protocol import Cache, CacheShape, Largest, PictureStep, Step, TowerHeads
 from pyggml.errors import UsageError
 from pyggml_cuda import attention, device, largest
 from pyggml_cuda.attention import AttentionShape
@@ -66,6 +67,10 @@ class CUDABackend:
             kind = RankingCUDAExecutable if graph.result.n_columns <= largest.MAX_COLUMNS else CUDAExecutable
             return kind(graph, cache, self._n_batch, self._n_sequences, self._number, self._arena)
 
+    def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
+        """See `TowerBackend.look`."""
+        return look(graph, picture, heads, self._number)
+
 
 @dataclass
 class _Plan:
@@ -101,7 +106,14 @@ class CUDAExecutable:
         self._received = [node.output.rows for node in first if isinstance(node, Receive)]
         self._n_batch = n_batch
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [node.output for node in first])
+        self._inputs = StepInputs(
+            n_batch,
+            n_sequences,
+            cache.shape.n_pages,
+            n_tiles,
+            [node.output for node in first],
+            n_sections(graph.nodes),
+        )
         self._exchange = Exchange()
         self._stream = device.new_stream()
         self._arena = arena
@@ -127,7 +139,8 @@ class CUDAExecutable:
         shape, tiles = attention.cut(sequences, n_positions, self._group, self._query_warps)
         plan = self._plan(n_rows, shape, n_largest)
         given = [repeat_last(rows, n_rows[kind]) for rows, kind in zip(received, self._received, strict=True)]
-        self._inputs.send(whole, tiles, [*(table.rows(whole.tokens) for table in self._tables), *given], self._stream)
+        embeddings = [_with_given(table.rows(whole.tokens), whole) for table in self._tables]
+        self._inputs.send(whole, tiles, [*embeddings, *given], self._stream)
         self._start(plan)
         return plan
 
@@ -179,13 +192,10 @@ class CUDAExecutable:
         with room_for(what, self._number):
             self._arena.grow(n_bytes)
         base = self._arena.address
-
-        def address(buffer: Any) -> int:
-            return int(buffer.address) if buffer.address is not None else base + offsets[buffer]
-
-        actions = [each.build(address) for each in lowering.operations]
+        at = addresses(offsets, base)
+        actions = [each.build(at) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
-        return _Plan(actions, address(result), address(ranked) if ranked else 0, base, capturable)
+        return _Plan(actions, at(result), at(ranked) if ranked else 0, base, capturable)
 
 
 class RankingCUDAExecutable(CUDAExecutable):
@@ -219,6 +229,14 @@ class RankingCUDAExecutable(CUDAExecutable):
         with at_work(self._number):
             self._finish(row, self._ranked_address + row.nbytes * output)
         return row
+
+
+def _with_given(rows: npt.NDArray[np.float32], step: Step) -> npt.NDArray[np.float32]:
+    """The embeddings of a step, with the rows that are given in their places."""
+    if step.given is not None and step.given_rows is not None:
+        is_given = step.given_rows >= 0
+        rows[is_given] = step.given[step.given_rows[is_given]]
+    return rows
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:

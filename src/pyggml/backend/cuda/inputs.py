@@ -7,28 +7,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyggml.backend.graph import Value
+from pyggml.backend.graph import Node, SectionAngles, Value
 from pyggml.backend.protocol import Step
 from pyggml_cuda import device
 from pyggml_cuda.cache import PageTable
 
 
+def n_sections(nodes: Sequence[Node]) -> int:
+    """How many positions a token has by section."""
+    return max((len(node.rope.sections) for node in nodes if isinstance(node, SectionAngles)), default=0)
+
+
 class StepInputs:
     """Room for the largest batch: `n_batch` tokens of `n_sequences` sequences, rows of each of the `first` values.
 
-    `n_tiles` is the most that attention may cut a batch into.
+    `n_tiles` is the most that attention may cut a batch into, `n_sections` how many positions a token has by section.
     """
 
-    def __init__(self, n_batch: int, n_sequences: int, n_pages: int, n_tiles: int, first: Sequence[Value]) -> None:
+    def __init__(
+        self,
+        n_batch: int,
+        n_sequences: int,
+        n_pages: int,
+        n_tiles: int,
+        first: Sequence[Value],
+        n_sections: int = 0,
+    ) -> None:
         # Pages come last: no more of them is copied than there is. Sequences are told by where theirs begin.
-        sizes = (n_batch, n_batch, n_batch, 3 * n_tiles, n_sequences * n_pages)
+        sizes = (n_batch, n_batch, n_batch, 3 * n_tiles, n_batch * n_sections, n_sequences * n_pages)
         self._host = device.pinned(4 * sum(sizes)).view(np.int32)
         bounds = np.cumsum([0, *sizes])
         parts = [self._host[start:end] for start, end in pairwise(bounds)]
-        self._positions, self._sequences, self._outputs, self._tiles, self._pages = parts
+        self._positions, self._sequences, self._outputs, self._tiles, sections, self._pages = parts
+        self._section_positions = sections.reshape(n_batch, n_sections)
         self._device = device.allocate(4 * sum(sizes))
         addresses = [int(self._device.data.ptr) + 4 * int(start) for start in bounds]
-        self.positions, sequences, self.outputs, self.tiles, pages = addresses[:5]
+        self.positions, sequences, self.outputs, self.tiles, self.section_positions, pages = addresses[:6]
         self.table = PageTable(pages, self.positions, sequences, stride=1)
         row_sizes = [4 * n_batch * value.n_columns for value in first]
         self._rows = [device.pinned(size).view(np.float32).reshape(n_batch, -1) for size in row_sizes]
@@ -59,6 +73,8 @@ class StepInputs:
         self._sequences[:n] = step.sequences * step.page_table.shape[1]
         self._outputs[: len(step.outputs)] = step.outputs
         self._tiles[: tiles.size] = tiles.reshape(-1)
+        if step.section_positions is not None and self._section_positions.size:
+            self._section_positions[:n] = step.section_positions
         self._pages[: step.page_table.size] = step.page_table.reshape(-1)
         used = self._host[: len(self._host) - len(self._pages) + step.page_table.size]
         device.copy_to_device(int(self._device.data.ptr), used, stream)

@@ -12,7 +12,7 @@ from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.products import input_form, multiply
 from pyggml.backend.cuda.weights import cuda_weight
-from pyggml_cuda import attention, device, largest, rope, rows
+from pyggml_cuda import attention, device, largest, rope, rows, sections
 from pyggml_cuda.attention import AttentionShape
 from pyggml_cuda.convert import Source
 from pyggml_cuda.launch import Launch
@@ -44,7 +44,9 @@ class Lowering:
             g.Embed: self._first_rows,
             g.Receive: self._first_rows,
             g.Elsewhere: self._elsewhere,
+            g.PlaceGiven: self._place_given,
             g.RopeAngles: self._rope_angles,
+            g.SectionAngles: self._section_angles,
             g.RMSNorm: self._rms_norm,
             g.Rotate: self._rotate,
             g.Attention: self._attention,
@@ -106,6 +108,16 @@ class Lowering:
             return exchange.asking(node.executable, inputs, sizes, [at(each) for each in operands], at(out))
 
         self.operations.append(Operation(operands, (out,), build, capturable=False))
+
+    def _place_given(self, node: g.PlaceGiven) -> None:
+        # The embeddings come with the step, and what is given is among them.
+        self._values.set_floats(node.output, self._values.floats(node.x, self._n(node.x)))
+
+    def _section_angles(self, node: g.SectionAngles) -> None:
+        n, r, out = self._n(node.output), node.rope, self._float_buffer(node.output)
+        parameters = sections.SectionAngles(r.n_pairs, r.theta_scale, r.frequency_scale, r.sections)
+        positions = self._inputs.section_positions
+        self._launch((), (out,), lambda at: sections.section_angles(parameters, positions, at(out), n))
 
     def _rope_angles(self, node: g.RopeAngles) -> None:
         n, r, out = self._n(node.output), node.rope, self._float_buffer(node.output)

@@ -75,6 +75,15 @@ def lay_out(operations: Sequence[Operation], result: Buffer) -> tuple[Mapping[Bu
     return offsets, total
 
 
+def addresses(offsets: Mapping[Buffer, int], base: int) -> Addresses:
+    """Where buffers are, once those without an address are placed in memory that begins at `base`."""
+
+    def address(buffer: Buffer) -> int:
+        return buffer.address if buffer.address is not None else base + offsets[buffer]
+
+    return address
+
+
 def _fit(taken: Sequence[tuple[int, int]], size: int) -> int:
     """The lowest offset with room between the sorted (offset, size) intervals taken."""
     offset = 0
