@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import Stream
 
-from pyggml_cuda import convert, device, layout, matmul, matmul_wide, pack
+from pyggml_cuda import convert, device, largest, layout, matmul, matmul_wide, pack
 from pyggml_cuda.formats import FLOATS, Form, TileFormat, WideForm, device_format, quantized_form
 from pyggml_cuda.launch import Launch
 from pyggml_kernels.formats import Format, LevelFormat, format_named
@@ -24,6 +24,8 @@ OTHERS = ("Q4_1", "Q5_1", "IQ4_NL", "IQ4_XS", "IQ2_XS", "IQ1_S", "MXFP4", "NVFP4
 FLOAT_FORMATS = ("F32", "F16", "BF16")
 #: What is added to products as a bias, and twice that as an addend.
 BIAS = 2.0**-8
+#: Floats that are no usual numbers.
+SPECIAL = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0], np.float32)
 RNG = np.random.default_rng(1)
 
 Bytes = npt.NDArray[np.uint8]
@@ -279,6 +281,34 @@ def check_sources() -> None:
         report(source.kind, float(np.linalg.norm(found - exact) / np.linalg.norm(exact)), 3e-7)
 
 
+def check_largest() -> None:
+    """The largest of rows, number for number: ties, infinities, NaN, large numbers side by side."""
+    for n_rows, n_columns, n_kept in ((1, 152064, 256), (5, 2051, 256), (3, 32, 32), (2, 7, 3), (2, 262144, 40)):
+        x = (RNG.standard_normal((n_rows, n_columns)) * 4).astype(np.float32)
+        rough = np.round(x) * np.float32(0.5)
+        special = np.where(RNG.random(x.shape) < 0.01, RNG.choice(SPECIAL, x.shape), x)
+        equal = np.full_like(x, -np.inf)
+        for kind, rows in {
+            "random": x,
+            "tied": rough,
+            "sorted": np.sort(x),
+            "special": special,
+            "equal": equal,
+        }.items():
+            given = cupy.asarray(rows)
+            maxima = cupy.empty(largest.maxima_bytes(n_rows, n_columns), cupy.uint8)
+            values, places = cupy.full((n_rows, n_kept), 7.0, cupy.float32), cupy.zeros((n_rows, n_kept), cupy.int32)
+            addresses = given.data.ptr, maxima.data.ptr
+            run(
+                largest.group_maxima(*addresses, n_rows, n_columns),
+                largest.largest(*addresses, values.data.ptr, places.data.ptr, n_rows, n_columns, n_kept),
+            )
+            expected = twins.largest(rows, n_kept)
+            wrong = np.count_nonzero(cupy.asnumpy(places) != expected[1])
+            wrong += np.count_nonzero(cupy.asnumpy(values).view(np.uint32) != expected[0].view(np.uint32))
+            report(f"the {n_kept} largest of {n_rows} x {n_columns}, {kind}", wrong, 0)
+
+
 def check_all() -> None:
     """Every check; `failures` then names those that failed."""
     check_forms()
@@ -286,6 +316,7 @@ def check_all() -> None:
     for name in (*PACKED, *OTHERS, *FLOAT_FORMATS):
         check_product(name)
     check_sources()
+    check_largest()
     report(f"{len(failures)} checks failed", len(failures), 0)
 
 

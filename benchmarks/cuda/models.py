@@ -5,7 +5,7 @@ python -m benchmarks.cuda.models 14B-Q3_K_M     # one model's speeds
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from pyggml.models.qwen2 import QWEN2
 from pyggml.models.rope import RopeConfig
 from pyggml.models.weights import LayerWeights
 from pyggml.package_data import demo_model
-from pyggml.sampling import SamplingOptions
+from pyggml.sampling import Sampler, SamplingOptions
 from pyggml_kernels.formats import format_named
 
 HELD_OUT = Path(__file__).resolve().parent.parent.parent / "tests" / "data" / "heldout.txt"
@@ -176,15 +176,48 @@ def engine_for(
     return engine, n_bytes, seconds
 
 
-def generation(engine: Engine, depth: int, n: int = 64, repeat: int = 5) -> float:
-    """Tokens a second behind `depth` tokens, the logits of each on the host."""
+class _Vocabulary:
+    """Tokens of which nothing is known but their number."""
+
+    end_of_generation: frozenset[int] = frozenset()
+    suppressed: tuple[int, ...] = ()
+
+    def __init__(self, n_tokens: int) -> None:
+        self.n_tokens = n_tokens
+
+    def detokenize_bytes(self, tokens: Iterable[int], *, render_special: bool) -> bytes:
+        """Nothing."""
+        return b""
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Nothing."""
+        return []
+
+
+def samplers_for(engine: Engine, n: int) -> list[Sampler]:
+    """As many, with the settings that requests have by default."""
+    vocabulary = _Vocabulary(engine.config.n_vocab)
+    return [Sampler(SamplingOptions(seed=index), vocabulary) for index in range(n)]
+
+
+def _step(engine: Engine, parts: Sequence[Part], samplers: Sequence[Sampler]) -> None:
+    """A step, with all logits on the host; with samplers, instead of that, one token drawn for each part."""
+    if not samplers:
+        engine.step(parts)
+        return
+    for sampler, logits in zip(samplers, engine.logits(parts, largest_first=True), strict=True):
+        sampler.choose(logits)
+
+
+def generation(engine: Engine, depth: int, n: int = 64, repeat: int = 5, samplers: Sequence[Sampler] = ()) -> float:
+    """Tokens a second behind `depth` tokens; see `_step`."""
     sequence = engine.new_sequence()
     sequence.reserve(max(depth, 1))
     times = []
     for _ in range(repeat + 1):
         start = perf_counter()
         for i in range(n):
-            engine.step([Part(sequence, depth + i, [7 + i], [0])])
+            _step(engine, [Part(sequence, depth + i, [7 + i], [0])], samplers)
         times.append(perf_counter() - start)
     sequence.truncate(0)
     return n / median(times[1:])
@@ -204,15 +237,15 @@ def prompt(engine: Engine, n: int, repeat: int = 5) -> float:
     return n / median(times[2:])
 
 
-def batches(engine: Engine, n_sequences: int, n: int = 24) -> float:
-    """Tokens a second of many sequences at a depth of 128, together."""
+def batches(engine: Engine, n_sequences: int, n: int = 24, samplers: Sequence[Sampler] = ()) -> float:
+    """Tokens a second of many sequences at a depth of 128, together; see `_step`."""
     sequences = [engine.new_sequence() for _ in range(n_sequences)]
     for each in sequences:
         each.reserve(128)
     times = []
     for i in range(n):
         start = perf_counter()
-        engine.step([Part(each, 128 + i, [7 + i], [0]) for each in sequences])
+        _step(engine, [Part(each, 128 + i, [7 + i], [0]) for each in sequences], samplers)
         times.append(perf_counter() - start)
     for each in sequences:
         each.truncate(0)
@@ -227,10 +260,12 @@ def speeds(name: str) -> Iterator[str]:
     for depth in (0, 8192, 32000) if name.startswith("7B") else (0,):
         rate = generation(engine, depth)
         yield f"{name}: generation at {depth}: {rate:.0f} t/s, {n_bytes * rate / COPY_RATE:.0%} of the copy rate"
+    yield f"{name}: generation at 0, tokens drawn: {generation(engine, 0, samplers=samplers_for(engine, 1)):.0f} t/s"
     for n in (512, 2048):
         yield f"{name}: prompt {n}: {prompt(engine, n):.0f} t/s"
     for n in (4, 16, 64) if n_sequences == 64 else ():
-        yield f"{name}: {n} sequences: {batches(engine, n):.0f} t/s"
+        drawn = batches(engine, n, samplers=samplers_for(engine, n))
+        yield f"{name}: {n} sequences: {batches(engine, n):.0f} t/s, tokens drawn: {drawn:.0f} t/s"
 
 
 def check_small_model(path: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ import cupy
 from cupy.cuda import Stream
 
 from benchmarks.cuda.kernels import PACKED, buffers
-from pyggml_cuda import convert, device, matmul, matmul_wide, pack
+from pyggml_cuda import convert, device, largest, matmul, matmul_wide, pack
 from pyggml_cuda.formats import TileFormat, device_format, quantized_form
 from pyggml_kernels.formats import format_named
 
@@ -146,10 +146,24 @@ def time_others() -> Iterator[str]:
                 yield f"{kind} + quantize, {n} x {n_columns}: {seconds([action] * 20) * 1e6:.1f} us"
 
 
+def time_largest() -> Iterator[str]:
+    """Times of finding the largest logits."""
+    n_columns, n_kept = 152064, largest.MAX_KEPT
+    for n in (1, 16, 64):
+        x = cupy.random.standard_normal((n, n_columns), dtype=cupy.float32)
+        maxima = cupy.empty(largest.maxima_bytes(n, n_columns), cupy.uint8)
+        values, places = cupy.empty((n, n_kept), cupy.float32), cupy.empty((n, n_kept), cupy.int32)
+        addresses = x.data.ptr, maxima.data.ptr
+        first = device.launching(largest.group_maxima(*addresses, n, n_columns))
+        second = device.launching(largest.largest(*addresses, values.data.ptr, places.data.ptr, n, n_columns, n_kept))
+        times = [seconds([first] * 10), seconds([second] * 10)]
+        yield f"the {n_kept} largest of {n} x {n_columns}: {times[0] * 1e6:.1f} + {times[1] * 1e6:.1f} us"
+
+
 def main() -> None:
     """Print it all."""
     shapes = (*time_wide(), *time_shapes()) if "--shapes" in sys.argv else ()
-    for line in (*time_products(), *time_others(), *shapes):
+    for line in (*time_products(), *time_others(), *time_largest(), *shapes):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 

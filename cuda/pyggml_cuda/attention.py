@@ -63,8 +63,8 @@ def cut(
 
     A token has `group` queries that share keys and values; blocks may have so many warps with queries of their own.
     """
-    bounds = np.flatnonzero(np.diff(sequences, prepend=-1, append=-1))
-    runs = [(int(first), int(end)) for first, end in pairwise(bounds)]
+    changes = (np.flatnonzero(sequences[1:] != sequences[:-1]) + 1).tolist()
+    runs = list(pairwise([0, *changes, len(sequences)]))
     longest = group * max(end - first for first, end in runs)
     rows = 8 if longest <= 8 else 16
     few = longest <= _FEW_QUERIES

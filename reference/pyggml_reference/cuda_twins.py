@@ -221,3 +221,15 @@ def round_queries(name: str, queries: Doubles) -> Doubles:
     if name in _NUMBERS:
         return queries
     return decode_rows(name, encode_rows(name, queries.astype(np.float32))).astype(np.float64)
+
+
+def largest(x: Floats, n_kept: int) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """The largest of each row from the largest down, and their places, both (n_rows, n_kept).
+
+    NaN comes first, -0 behind 0, equal numbers in the order of their places.
+    """
+    is_nan = np.isnan(x)
+    numbers = np.where(is_nan, np.float32(0), x)
+    places = np.broadcast_to(np.arange(x.shape[1], dtype=np.int32), x.shape)
+    kept = np.lexsort((places, np.signbit(numbers), -numbers, ~is_nan))[:, :n_kept].astype(np.int32)
+    return np.take_along_axis(x, kept, -1), kept

@@ -58,8 +58,9 @@ class PagedSequence:
 
     def reserve(self, n_positions: int) -> None:
         """Make room for positions 0 to `n_positions` - 1; ContextError, with nothing changed, if there is none."""
-        n_pages = -(-n_positions // self.pool.page_size)
-        self.pages += self.pool.allocate(max(0, n_pages - len(self.pages)))
+        n_missing = -(-n_positions // self.pool.page_size) - len(self.pages)
+        if n_missing > 0:
+            self.pages += self.pool.allocate(n_missing)
 
     def n_needed(self, first: int, n_positions: int) -> int:
         """The pages that `reserve` of so many positions and then `own` from position `first` on would take."""
@@ -87,6 +88,8 @@ class PagedSequence:
         """
         behind = range(first // self.pool.page_size, len(self.pages))
         places = [index for index in behind if self.pool.is_shared(self.pages[index])]
+        if not places:
+            return []
         copies = []
         for index, own in zip(places, self.pool.allocate(len(places)), strict=True):
             shared, self.pages[index] = self.pages[index], own

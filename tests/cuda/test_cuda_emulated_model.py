@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("cupy", reason="needs CuPy, which the extra [cuda] brings; kernels are emulated without it")
 
 from pyggml.backend.cuda import CUDABackend
-from pyggml.backend.protocol import CacheShape
+from pyggml.backend.protocol import CacheShape, RankingExecutable, Step
 from pyggml_cuda import matmul, matmul_wide
+from pyggml_reference import cuda_twins
 from tests.cuda.emulated_device import EmulatedDevice
 from tests.kernels.small_decoder import N_BATCH, N_SEQUENCES, N_VOCAB, Decoder, Part, Runner
 
@@ -82,3 +83,46 @@ def test_sequences_together(device: EmulatedDevice) -> None:
         runner.run([Part(0, 0, TEXT[:5], []), Part(2, 0, TEXT[5:12], [6])])
         results.append(runner.run([Part(0, 5, TEXT[5:6], [0]), Part(1, 0, TEXT[:9], [3, 8]), Part(2, 7, [1], [0])]))
     assert nmse(results[1], results[0]) < 1e-4
+
+
+def test_the_largest_logits_are_those_of_all(device: EmulatedDevice) -> None:
+    runner: Any = runners("Q8_0")[1]
+    executable, steps = runner.executable, list[Step]()
+    assert isinstance(executable, RankingExecutable)
+
+    class Recording:
+        """Runs, and keeps the steps."""
+
+        def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            steps.append(step)
+            result: npt.NDArray[np.float32] = executable.run(step, *received)
+            return result
+
+    runner.executable = Recording()
+    logits = runner.run([Part(0, 0, TEXT[:5], [4]), Part(2, 0, TEXT[5:12], [0, 6])]).copy()
+    (step,) = steps
+    for _ in range(2):
+        found = executable.rank(step)
+        values, places = cuda_twins.largest(logits, N_VOCAB)
+        np.testing.assert_array_equal(found.places, places)
+        np.testing.assert_array_equal(found.values, values)
+        for output in (2, 0, 1):
+            np.testing.assert_array_equal(executable.row(output), logits[output])
+
+
+def test_filling_a_batch_up_changes_no_bit(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    def results(executable: Any) -> list[npt.NDArray[np.float32]]:
+        """Nine sequences begin together, then go on, one of them with a prompt."""
+        n, pages = 9, np.arange(18, dtype=np.int32).reshape(9, 2)
+        first = np.arange(n, dtype=np.int32)
+        begin = Step(np.array(TEXT[:n], np.int32), np.zeros(n, np.int32), first, pages, first)
+        sequences = np.array([0, *[8] * 5, 3, 4, 5], np.int32)
+        positions = np.array([1, 1, 2, 3, 4, 5, 1, 1, 1], np.int32)
+        go_on = Step(begin.tokens, positions, sequences, pages, np.array([0, 5, 8], np.int32))
+        return [executable.run(each).copy() for each in (begin, go_on)]
+
+    found = results(runners("Q8_0")[1].executable)
+    monkeypatch.setattr("pyggml.backend.cuda.backend.padded", lambda step, n_batch: step)
+    expected = results(runners("Q8_0")[1].executable)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -18,9 +18,10 @@ from pyggml.backend.cuda import CUDABackend, cache
 from pyggml.backend.cuda.memory import Buffer, Operation, lay_out
 from pyggml.backend.graph import Attention, Graph, Linear, RMSNorm
 from pyggml.backend.observation import Observer
-from pyggml.backend.protocol import CacheShape, Step
+from pyggml.backend.protocol import CacheShape, RankingExecutable, Step
 from pyggml.backend.segments import cut
 from pyggml.errors import DeviceError, DeviceMemoryError, ModelError, UsageError
+from pyggml_cuda import largest
 from pyggml_cuda.cache import CacheRows
 from pyggml_cuda.device import unavailable
 from pyggml_kernels.formats import format_named
@@ -101,6 +102,44 @@ def test_the_second_run_of_a_shape_is_a_graph(device: FakeDevice) -> None:
     executable.run(step(9, []))
     assert device.n_captured == 1
     assert executable.run(step(9, [])).shape == (0, N_VOCAB)
+
+
+def test_batches_of_about_one_size_share_a_graph(device: FakeDevice) -> None:
+    executable = DeviceDecoder("Q8_0", True).compiled_for(CUDABackend(N_BATCH, N_SEQUENCES))
+    for n, n_graphs in ((9, 0), (11, 1), (16, 1), (17, 1), (20, 2), (19, 2)):
+        assert executable.run(step(n, [0, n - 1])).shape == (2, N_VOCAB)
+        assert device.n_captured == n_graphs
+
+
+def test_ranked_results_stay_on_the_device(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = CUDABackend(N_BATCH, N_SEQUENCES)
+    executable = DeviceDecoder("Q8_0", True).compiled_for(backend)
+    assert isinstance(executable, RankingExecutable)
+    copied: list[int] = []
+    monkeypatch.setattr("pyggml_cuda.device.copy_to_host", lambda target, *_: copied.append(target.nbytes))
+    n_kept = min(largest.MAX_KEPT, N_VOCAB)
+    for n_runs in range(3):
+        device.launched.clear()
+        found = executable.rank(step(3, [0, 2], n_runs))
+        assert found.values.shape == found.places.shape == (2, n_kept)
+        assert device.names()[-2:] == ["group_maxima", "largest"]
+    assert device.n_captured == 1
+    assert copied == [8 * 2 * n_kept] * 3
+    maxima, end = (each.arguments for each in device.launched[-2:])
+    assert [int(each) for each in maxima[:2]] == [int(each) for each in end[:2]]
+    assert [int(each) for each in end[4:]] == [N_VOCAB, -(-N_VOCAB // 32), n_kept]
+    assert int(end[3]) - int(end[2]) == 4 * 2 * n_kept
+    assert executable.row(1).shape == (N_VOCAB,)
+    assert copied[-1] == 4 * N_VOCAB
+    device.launched.clear()
+    assert executable.rank(step(3, [])).values.shape == (0, n_kept)
+    assert "largest" not in device.names()
+
+
+def test_rows_that_are_too_long_are_not_ranked(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(largest, "MAX_COLUMNS", N_VOCAB - 1)
+    executable = DeviceDecoder("Q8_0", True).compiled_for(CUDABackend(N_BATCH, N_SEQUENCES))
+    assert not isinstance(executable, RankingExecutable)
 
 
 def test_cublas_stays_out_of_graphs(device: FakeDevice) -> None:
@@ -224,7 +263,7 @@ def test_memory_may_be_full_later(device: FakeDevice, monkeypatch: pytest.Monkey
         raise MemoryError(f"out of memory allocating {n_bytes} bytes")
 
     monkeypatch.setattr("pyggml_cuda.device.allocate", refuse)
-    with pytest.raises(DeviceMemoryError, match="no room for what 9 tokens come to in between; a smaller -ub or -ngl"):
+    with pytest.raises(DeviceMemoryError, match="no room for what 16 tokens come to in between; a smaller -ub or -ngl"):
         executable.run(step(9, [0]))
     with pytest.raises(DeviceMemoryError, match=f"no room for what comes with a batch of {N_BATCH} tokens"):
         backend.compile(graph, its_cache)

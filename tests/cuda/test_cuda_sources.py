@@ -32,6 +32,7 @@ KERNELS = {
         "convert<Plain, Rounded<false>>",
     ],
     "dot_rows.cu": ["dot_rows<Half, 1>", "dot_rows<Bfloat, 4>", "dot_rows<Float, 8>", "finish_product"],
+    "largest.cu": ["group_maxima", "largest"],
     "matmul_few.cu": [f"matmul_few<{each}, 1>" for each in FORMATS] + ["matmul_few<Q4_K, 8>", "matmul_few<Q8_0, 16>"],
     "matmul_many.cu": ["matmul_many<Q3_K, 64, 4>", "matmul_many<Q4_K, 32, 8>", "matmul_many<Q8_0, 64, 8>"],
     "matmul_wide.cu": ["matmul_wide<Q3_K, 128>", "matmul_wide<Q4_K, 64>", "add_parts"],

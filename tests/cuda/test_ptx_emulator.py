@@ -113,6 +113,11 @@ def test_copies_are_late_unless_waited_for() -> None:
             "__syncthreads(); data[i] += x[i ^ 40];",
             "a race: thread .* overwrites",
         ),
+        (
+            "__shared__ unsigned x; x = 0; __syncthreads(); atomicAdd(&x, i); data[i] = x;",
+            "a race: bytes that another warp changed atomically",
+        ),
+        ("__shared__ unsigned x; if (!i) x = 0; data[i] = atomicAdd(&x, i);", "a race: thread .* nothing orders"),
         ('if (data[i]) asm volatile("bar.sync 1, 64;");', "wait for ever, at barriers"),
     ],
 )
@@ -121,6 +126,17 @@ def test_what_hardware_would_punish(body: str, message: str) -> None:
         run(body, np.arange(N, dtype=np.uint32))
 
 
+def test_atomic_changes_give_what_was_there() -> None:
+    body = (
+        "__shared__ unsigned x; if (!i) x = 5; __syncthreads(); unsigned found = atomicAdd(&x, data[i]);"
+        " __syncthreads(); data[i] = found * 10000 + x;"
+    )
+    data = np.arange(N, dtype=np.uint32)
+    found = run(body, data)
+    before = 5 + np.cumsum(data) - data
+    assert found.tolist() == (before * 10000 + 5 + data.sum()).tolist()
+
+
 def test_an_instruction_that_is_not_known_is_named() -> None:
-    with pytest.raises(EmulationError, match=r"instruction \d+, atom\.global\.add.*'atom'"):
-        run("atomicAdd(data + 3, data[i + 1 & 63] ? atomicAdd(data, 1) : 0);", np.arange(N, dtype=np.uint32))
+    with pytest.raises(EmulationError, match=r"instruction \d+, atom\.global\.exch.*'exch'"):
+        run("data[i] = atomicExch(data + 3, data[i + 1 & 63]);", np.arange(N, dtype=np.uint32))

@@ -11,6 +11,7 @@ from pyggml.engine.constraint import ConstrainedSampler
 from pyggml.gguf import GGUFFile
 from pyggml.grammar import Grammars
 from pyggml.package_data import demo_model
+from pyggml.sampling import Logits as AllLogits
 from pyggml.sampling import Sampler, SamplingOptions
 from pyggml.tokenizer import TokenAttribute, Tokenizer, load_tokenizer
 from pyggml_reference.samplers import ReferenceChain
@@ -136,7 +137,7 @@ def test_a_token_that_is_not_allowed_is_drawn_again(
         order = Order(chain, grammar)
         for _ in range(30):
             logits = np.where(is_text, random.normal(0, 3, n_vocab), -np.inf).astype(np.float32)
-            token = own.sample(logits)
+            token = own.choose(AllLogits.of(logits))
             assert token == order.sample(logits)
             if token in tokenizer.end_of_generation:
                 break

@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 import pyggml
@@ -13,6 +12,7 @@ from pyggml.engine import Part, Session
 from pyggml.engine.events import Event
 from pyggml.errors import ContextError, SessionFileError, UsageError
 from pyggml.model import Model
+from pyggml.sampling import Logits
 from pyggml_reference.random_model import RandomModel, random_model
 
 
@@ -22,8 +22,10 @@ class Greedy:
     def __init__(self) -> None:
         self.accepted: list[int] = []
 
-    def sample(self, logits: npt.NDArray[np.float32]) -> int:
-        return int(logits.argmax())
+    begins_with_the_largest = False
+
+    def choose(self, logits: Logits) -> int:
+        return int(logits.fetch().argmax())
 
     def accept(self, token: int) -> None:
         self.accepted.append(token)
@@ -39,7 +41,7 @@ class Always(Greedy):
         super().__init__()
         self.token = token
 
-    def sample(self, logits: npt.NDArray[np.float32]) -> int:
+    def choose(self, logits: Logits) -> int:
         return self.token
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from pyggml_reference.ptx import arithmetic
 from pyggml_reference.ptx.addresses import addresses_of
 from pyggml_reference.ptx.arithmetic import Array, dtype_of
+from pyggml_reference.ptx.atomics import ATOMICS
 from pyggml_reference.ptx.collectives import COLLECTIVES
 from pyggml_reference.ptx.copies import COPIES, let_predecessor_write
 from pyggml_reference.ptx.memory import LOCAL_BASE, SHARED_BASE, check_alignment
@@ -290,6 +291,7 @@ HANDLERS: Mapping[str, Handler] = {
     "exit": _exit,
     "griddepcontrol": _grid_dependency,
     **dict.fromkeys(("setmaxnreg", "membar", "fence", "prefetch"), _nothing),
+    **ATOMICS,
     **COLLECTIVES,
     **COPIES,
     **SYNCHRONIZATION,

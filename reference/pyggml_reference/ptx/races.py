@@ -39,6 +39,7 @@ class Races:
         self._write_clock = np.zeros(n_units, np.int32)
         self._write_epoch = np.zeros(n_units, np.int32)
         self._read_clock = np.zeros((n_units, self._n_warps), np.int32)
+        self._change_clock = np.zeros((n_units, self._n_warps), np.int32)
 
     def _where(self, lanes: Lanes) -> tuple[Lanes, Lanes]:
         return lanes // self._per_block, lanes % self._per_block // 32
@@ -68,6 +69,7 @@ class Races:
         """These lanes read so many bytes each."""
         units = self._units(offsets, n_bytes)
         self._check_writes(lanes, units)
+        self._check_changes(lanes, units)
         block, warp = self._where(lanes)
         self._read_clock[units, warp[:, None]] = self._known[block, warp, warp][:, None]
 
@@ -78,10 +80,30 @@ class Races:
         block, warp = self._where(lanes)
         self._record(lanes, units, self._known[block, warp, warp], self._epochs[block, warp])
 
+    def change(self, lanes: Lanes, offsets: Offsets, n_bytes: int) -> None:
+        """These lanes change so many bytes each, atomically: other such changes need not be ordered."""
+        units = self._units(offsets, n_bytes)
+        self._check_writes(lanes, units)
+        self._check_reads(lanes, units)
+        block, warp = self._where(lanes)
+        self._change_clock[units, warp[:, None]] = self._known[block, warp, warp][:, None]
+
+    def _check_changes(self, lanes: Lanes, units: Offsets) -> None:
+        """EmulationError for an atomic change by another warp that nothing puts before now."""
+        block, warp = self._where(lanes)
+        known = self._known[block, warp].copy()
+        known[np.arange(lanes.size), warp] = _NEVER
+        if (self._change_clock[units] > known[:, None]).any():
+            raise EmulationError("a race: bytes that another warp changed atomically, and nothing orders the two")
+
     def check_write(self, lanes: Lanes, offsets: Offsets, n_bytes: int) -> None:
         """EmulationError if others may still read, or have written, what is going to be overwritten."""
         units = self._units(offsets, n_bytes)
         self._check_writes(lanes, units)
+        self._check_changes(lanes, units)
+        self._check_reads(lanes, units)
+
+    def _check_reads(self, lanes: Lanes, units: Offsets) -> None:
         block, warp = self._where(lanes)
         known = self._known[block, warp].copy()
         known[np.arange(lanes.size), warp] = _NEVER

@@ -160,6 +160,19 @@ class Threads:
                 self.races.write(lanes[own], offsets, values.dtype.itemsize)
             scatter(flat, offsets, values[own])
 
+    def change(
+        self, addresses: Array, space: str, values: Array, function: Callable[[Array, Array], Array], lanes: Lanes
+    ) -> Array:
+        """Change a number for each thread, one after the other; gives what each found."""
+        found = np.empty(lanes.size, values.dtype)
+        for own, flat, offsets in self._places(addresses, space, values.dtype.itemsize, lanes):
+            if flat is self.shared:
+                self.races.change(lanes[own], offsets, values.dtype.itemsize)
+            for i, offset in zip(np.arange(lanes.size)[own], offsets, strict=True):
+                found[i] = gather(flat, np.array([offset]), values.dtype)[0]
+                scatter(flat, np.array([offset]), function(found[i : i + 1], values[i : i + 1]))
+        return found
+
     def _places(self, addresses: Array, space: str, n_bytes: int, lanes: Lanes) -> Iterator[_Place]:
         """Where each thread's addresses are; generic ones may be in several spaces."""
         if space != "generic":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,27 @@ class Executable(Protocol):
 
         `received` are the rows of each `Receive` that the graph begins with.
         """
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest results of each row, from the largest down, NaN before all."""
+
+    values: npt.NDArray[np.float32]
+    """(n_outputs, n)"""
+    places: npt.NDArray[np.int32]
+    """(n_outputs, n), the columns where they stand"""
+
+
+@runtime_checkable
+class RankingExecutable(Executable, Protocol):
+    """One whose results can stay on the device, of which the largest are then enough at first."""
+
+    def rank(self, step: Step, *received: npt.NDArray[np.float32]) -> Largest:
+        """As `run`, for the largest of the graph's result; valid until the next run."""
+
+    def row(self, output: int) -> npt.NDArray[np.float32]:
+        """All results (columns,) of an output of the run before, which was ranked; valid until the next run."""
 
 
 class Executor(Protocol):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pyggml.backend.delegation import delegate
 from pyggml.backend.graph import Attention, Graph, Linear, Node, RMSNorm, Rope, Rotate
 from pyggml.backend.overrides import TensorOverride
-from pyggml.backend.protocol import Backend, Cache, CacheShape, Executable, Step
+from pyggml.backend.protocol import Backend, Cache, CacheShape, Executable, Largest, RankingExecutable, Step
 from pyggml.backend.segments import cut
 
 
@@ -52,8 +52,9 @@ class LayerSplit:
         """See `Executor.compile`."""
         if not isinstance(cache, SplitCache):
             raise TypeError("a plan for several devices needs a cache on all of them")
-        parts = zip(self._backends, self._first_layers, cut(graph, self._first_layers), strict=False)
-        return SplitExecutable([self._compiled(home, part, first, cache) for home, first, part in parts])
+        shares = zip(self._backends, self._first_layers, cut(graph, self._first_layers), strict=False)
+        *parts, last = [self._compiled(home, part, first, cache) for home, first, part in shares]
+        return RankingSplit(parts, last) if isinstance(last, RankingExecutable) else SplitExecutable(parts, last)
 
     def _compiled(self, home: Backend, part: Graph, first_layer: int, cache: "SplitCache") -> Executable:
         """A part on its device, which has others compute what is not there."""
@@ -118,13 +119,29 @@ class SplitCache:
 class SplitExecutable:
     """The parts of one graph, in order."""
 
-    def __init__(self, parts: Sequence[Executable]) -> None:
+    def __init__(self, parts: Sequence[Executable], last: Executable) -> None:
         self._parts = parts
+        self._last = last
 
     def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
-        first, *others = self._parts
-        rows = first.run(step, *received)
-        for part in others:
-            rows = part.run(step, rows)
+        return self._last.run(step, *self._up_to_last(step, received))
+
+    def _up_to_last(self, step: Step, rows: tuple[npt.NDArray[np.float32], ...]) -> tuple[npt.NDArray[np.float32], ...]:
+        for part in self._parts:
+            rows = (part.run(step, *rows),)
         return rows
+
+
+class RankingSplit(SplitExecutable):
+    """One whose last part can rank its results."""
+
+    _last: RankingExecutable
+
+    def rank(self, step: Step, *received: npt.NDArray[np.float32]) -> Largest:
+        """See `RankingExecutable.rank`."""
+        return self._last.rank(step, *self._up_to_last(step, received))
+
+    def row(self, output: int) -> npt.NDArray[np.float32]:
+        """See `RankingExecutable.row`."""
+        return self._last.row(output)

@@ -2,20 +2,22 @@
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from pyggml.engine.events import Reason, TextEvent
 from pyggml.engine.lines import LineLimits
 from pyggml.engine.options import GenerationOptions
 from pyggml.engine.stopping import StopStrings
+from pyggml.sampling import Logits
 from pyggml.tokenizer import TextStream, Tokenizer
 
 
 class TokenSampler(Protocol):
     """What generation asks of a sampler."""
 
-    def sample(self, logits: npt.NDArray[np.float32]) -> int:
+    @property
+    def begins_with_the_largest(self) -> bool:
+        """Whether the largest logits are enough for most tokens."""
+
+    def choose(self, logits: Logits) -> int:
         """The next token."""
 
     def accept(self, token: int) -> None:
@@ -51,9 +53,9 @@ class Answer:
         """The stop string that ended the text."""
         return self._stop.found
 
-    def choose(self, logits: npt.NDArray[np.float32]) -> tuple[int, str]:
-        """Sample a token by the logits (n_vocab,); gives it and the text that is safe to show by now."""
-        token = self._sampler.sample(logits)
+    def choose(self, logits: Logits) -> tuple[int, str]:
+        """Sample a token; gives it and the text that is safe to show by now."""
+        token = self._sampler.choose(logits)
         self._sampler.accept(token)
         self.n_tokens += 1
         if token in self._end_of_generation:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyggml.engine.answer import TokenSampler
+from pyggml.sampling import Logits
 
 
 class Constraint(Protocol):
@@ -34,10 +35,17 @@ class ConstrainedSampler:
         self._sampler = sampler
         self._constraint = constraint
 
-    def sample(self, logits: npt.NDArray[np.float32]) -> int:
+    @property
+    def begins_with_the_largest(self) -> bool:
+        """Whether the largest logits are enough for most tokens."""
+        return self._sampler.begins_with_the_largest
+
+    def choose(self, logits: Logits) -> int:
         """The next token, an allowed one."""
-        token = self._sampler.sample(logits)
-        return token if self._constraint.allows(token) else self._sampler.sample(self._constraint.mask(logits))
+        token = self._sampler.choose(logits)
+        if self._constraint.allows(token):
+            return token
+        return self._sampler.choose(Logits.of(self._constraint.mask(logits.fetch())))
 
     def accept(self, token: int) -> None:
         """Take a token of the answer into the history."""

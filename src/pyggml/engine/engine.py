@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
-from threading import Lock
+from threading import RLock
 
 import numpy as np
 import numpy.typing as npt
 
 from pyggml.backend.observation import Observer
-from pyggml.backend.protocol import Cache, CacheShape, Executable, Executor, Step
+from pyggml.backend.protocol import Cache, CacheShape, Executable, Executor, RankingExecutable, Step
 from pyggml.engine.pictures import NO_PICTURES, PlacedPictures
 from pyggml.errors import ModelError
 from pyggml.kv_cache import PagedSequence, PagePool
 from pyggml.models import DecoderConfig, DecoderWeights, decoder_graph
+from pyggml.sampling import Candidates, Logits
 
 #: Positions in a page of the cache.
 PAGE_SIZE = 64
@@ -59,7 +61,8 @@ class Engine:
         self.pool = PagePool(shape.n_pages, PAGE_SIZE)
         self.cache = _allocate(executor, shape, n_ctx)
         self._executables: dict[tuple[int | None, bool, Observer | None], Executable] = {}
-        self._lock = Lock()
+        #: Who holds it is the only caller: logits stay valid meanwhile.
+        self.lock = RLock()
 
     def new_sequence(self) -> PagedSequence:
         """A sequence with nothing in it."""
@@ -95,16 +98,36 @@ class Engine:
         many layers: valid until the next step, which needs their memory. An observer sees all rows that its weights are
         multiplied with. ContextError if the cache has no room.
         """
-        with self._lock:
-            for part in parts:
-                part.sequence.reserve(part.start + len(part.tokens))
-                for shared, own in part.sequence.own(part.start):
-                    self.cache.copy_page(shared, own)
+        with self.lock:
+            self._make_room(parts)
             return self._executable(n_layers, has_head, observer).run(self._gather(parts))
+
+    def logits(self, parts: Sequence[Part], *, largest_first: bool) -> list[Logits]:
+        """Evaluate as `step` does; the logits of each wanted token, part after part, valid until the next step.
+
+        With `largest_first`, a device that can find the largest of them gives these, and the others when asked.
+        """
+        with self.lock:
+            executable = self._executable(None, True, None)
+            if not (largest_first and isinstance(executable, RankingExecutable)):
+                return [Logits.of(row) for row in self.step(parts)]
+            self._make_room(parts)
+            largest = executable.rank(self._gather(parts))
+            return [
+                Logits(partial(executable.row, output), Candidates(tokens, values, is_sorted=True))
+                for output, (tokens, values) in enumerate(zip(largest.places, largest.values, strict=True))
+            ]
+
+    def _make_room(self, parts: Sequence[Part]) -> None:
+        """Pages for all tokens, which are their sequences' own."""
+        for part in parts:
+            part.sequence.reserve(part.start + len(part.tokens))
+            for shared, own in part.sequence.own(part.start):
+                self.cache.copy_page(shared, own)
 
     def discard(self, sequence: PagedSequence, start: int, n: int, n_positions: int) -> None:
         """Let a sequence of `n_positions` forget the `n` positions from `start` on; those behind move down."""
-        with self._lock:
+        with self.lock:
             for shared, own in sequence.own(start):
                 self.cache.copy_page(shared, own)
             rope = self.config.rope.parameters(self.config.architecture.rope_halves, self._weights.rope_factors)

@@ -3,9 +3,6 @@
 from collections.abc import Iterator
 from time import perf_counter
 
-import numpy as np
-import numpy.typing as npt
-
 from pyggml.engine.answer import Answer
 from pyggml.engine.constraint import ConstrainedSampler
 from pyggml.engine.contexts import Context
@@ -13,7 +10,7 @@ from pyggml.engine.events import DoneEvent, PromptEvent, Reason, TaskEvent, Text
 from pyggml.engine.pictures import text_tokens
 from pyggml.engine.probabilities import TokenProbabilities, after_sampling, before_sampling
 from pyggml.engine.task import Task
-from pyggml.sampling import Sampler
+from pyggml.sampling import Logits, Sampler
 from pyggml.tokenizer import Tokenizer
 
 
@@ -74,8 +71,15 @@ class Run:
             self.n_cached = len(context.tokens)
             self._started = perf_counter()
 
-    def take_step(self, n_tokens: int, logits: npt.NDArray[np.float32]) -> Iterator[TaskEvent]:
-        """The first `n_tokens` pending ones were evaluated, with these logits (n_vocab,) after the last.
+    @property
+    def begins_with_the_largest(self) -> bool:
+        """Whether the largest logits are enough for most tokens."""
+        request = self.task.request
+        needs_all = request.sampling.n_probs and not request.post_sampling_probabilities
+        return self._sampler.begins_with_the_largest and not needs_all
+
+    def take_step(self, n_tokens: int, logits: Logits) -> Iterator[TaskEvent]:
+        """The first `n_tokens` pending ones were evaluated, with these logits after the last.
 
         Raises SamplingError for logits that are no numbers.
         """
@@ -113,10 +117,10 @@ class Run:
             self._last - self._prompt_end,
         )
 
-    def _probabilities(self, logits: npt.NDArray[np.float32], token: int) -> TokenProbabilities | None:
+    def _probabilities(self, logits: Logits, token: int) -> TokenProbabilities | None:
         n_top, candidates = self.task.request.sampling.n_probs, self._sampler.candidates
         if not n_top or candidates is None:
             return None
         if self.task.request.post_sampling_probabilities:
             return after_sampling(candidates, token, n_top)
-        return before_sampling(logits, token, n_top)
+        return before_sampling(logits.fetch(), token, n_top)

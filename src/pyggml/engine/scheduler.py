@@ -18,7 +18,6 @@ from time import monotonic, perf_counter
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from pyggml.engine.batching import Pace, share_step
 from pyggml.engine.checks import RequestChecks
@@ -34,10 +33,11 @@ from pyggml.engine.slot_contexts import SlotContexts
 from pyggml.engine.slots import Slot, SlotState
 from pyggml.engine.task import GenerationRequest, Listener, Task
 from pyggml.errors import ContextError, PyggmlError, QueueFullError, StoppedError
+from pyggml.sampling import Logits
 from pyggml.tokenizer import Tokenizer
 
 _logger = logging.getLogger(__name__)
-_NO_LOGITS = np.empty(0, np.float32)
+_NO_LOGITS = Logits.of(np.empty(0, np.float32))
 Result = TypeVar("Result")
 
 
@@ -312,7 +312,8 @@ class Scheduler:
                 return
             self._tell()
             began = perf_counter()
-            logits = iter(self._engine.step(parts))
+            largest_first = any(run.begins_with_the_largest for run, n in shares if n == run.n_pending)
+            logits = iter(self._engine.logits(parts, largest_first=largest_first))
             self._pace.note(sum(n for _, n in shares), perf_counter() - began)
             self.counters.n_steps += 1
             self.counters.n_parts += len(parts)
@@ -355,7 +356,7 @@ class Scheduler:
         self._paused.add(run)
         self.counters.n_pauses += 1
 
-    def _advance(self, run: Run, n_tokens: int, logits: npt.NDArray[np.float32]) -> None:
+    def _advance(self, run: Run, n_tokens: int, logits: Logits) -> None:
         try:
             self._news += [(run.task, event) for event in run.take_step(n_tokens, logits)]
         except PyggmlError as error:

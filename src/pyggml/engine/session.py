@@ -15,6 +15,7 @@ from pyggml.engine.options import GenerationOptions
 from pyggml.engine.pictures import NO_PICTURES, PlacedPictures, text_tokens, unknown_tokens
 from pyggml.engine.session_file import read_session, write_session
 from pyggml.errors import ContextError, UsageError
+from pyggml.sampling import Logits
 from pyggml.tokenizer import Tokenizer
 
 
@@ -82,15 +83,15 @@ class Session:
         prompt_end = perf_counter()
         answer = Answer(self._tokenizer, sampler, options)
         reason = answer.reason or self._full(len(context), options)
+        token, text = answer.choose(Logits.of(logits)) if reason is None else (0, "")
         while reason is None:
-            token, text = answer.choose(logits)
             if answer.reason == "eos":
                 reason = "eos"
                 break
             yield TextEvent(token, text)
             reason = answer.reason or self._full(len(context), options)
             if reason is None:
-                logits = self._evaluate([token])
+                token, text = self._next(token, sampler, answer)
         end = perf_counter()
         if rest := answer.rest():
             yield rest
@@ -109,13 +110,24 @@ class Session:
         del self.tokens[forgotten.start : forgotten.stop]
         return None
 
+    def _next(self, token: int, sampler: TokenSampler, answer: Answer) -> tuple[int, str]:
+        """Evaluate a token, which joins the cache, and choose the one behind it, before others use the engine."""
+        with self._engine.lock:
+            part = self._part([token])
+            (logits,) = self._engine.logits([part], largest_first=sampler.begins_with_the_largest)
+            self.tokens.append(token)
+            return answer.choose(logits)
+
+    def _part(self, tokens: Sequence[int]) -> Part:
+        """The next tokens; the result of the last is wanted."""
+        return Part(self._sequence, len(self.tokens), tokens, [len(tokens) - 1], self._pictures)
+
     def _evaluate(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
         """The logits (n_vocab,) after the last of these tokens, which join the cache.
 
         A copy, as others may use the engine before the next token is chosen by them.
         """
-        part = Part(self._sequence, len(self.tokens), tokens, [len(tokens) - 1], self._pictures)
-        logits: npt.NDArray[np.float32] = self._engine.step([part])[0].copy()
+        logits: npt.NDArray[np.float32] = self._engine.step([self._part(tokens)])[0].copy()
         self.tokens.extend(tokens)
         return logits
 

@@ -2,6 +2,7 @@
 
 from pyggml.sampling.candidates import Candidates
 from pyggml.sampling.chain import Sampler
+from pyggml.sampling.logits import Logits
 from pyggml.sampling.names import DEFAULT_SAMPLERS, samplers_from_letters, samplers_from_names
 from pyggml.sampling.options import SamplingOptions
 from pyggml.sampling.vocabulary import Vocabulary
@@ -9,6 +10,7 @@ from pyggml.sampling.vocabulary import Vocabulary
 __all__ = [
     "DEFAULT_SAMPLERS",
     "Candidates",
+    "Logits",
     "Sampler",
     "SamplingOptions",
     "Vocabulary",

@@ -11,6 +11,9 @@ from pyggml.sampling.ordering import partial_sort
 Float32Array = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.intp]
 
+#: Pairs of a candidate and a token to be found, as many as are compared sooner than sorted.
+_FEW_PAIRS = 1 << 13
+
 
 @dataclass(slots=True)
 class Candidates:
@@ -70,6 +73,10 @@ class Candidates:
         present = tokens < len(self)
         if present.all() and (self.ids[tokens] == tokens).all():
             return tokens.astype(np.intp), present
+        if len(tokens) * len(self) <= _FEW_PAIRS:
+            pairs = self.ids == tokens[:, None]
+            present = pairs.any(axis=1)
+            return pairs.argmax(axis=1)[present], present
         order = np.argsort(self.ids)
         slots = np.minimum(np.searchsorted(self.ids, tokens, sorter=order), len(self) - 1)
         positions = order[slots]

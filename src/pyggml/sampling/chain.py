@@ -1,6 +1,7 @@
 """The chain of samplers: from logits to a token."""
 
 import secrets
+from collections.abc import Sequence
 from math import isnan
 
 import numpy as np
@@ -8,9 +9,11 @@ import numpy.typing as npt
 
 from pyggml.errors import SamplingError
 from pyggml.sampling.candidates import Candidates
+from pyggml.sampling.logits import Logits
 from pyggml.sampling.options import SamplingOptions
 from pyggml.sampling.random import LARGEST_SEED
-from pyggml.sampling.stage import Filter
+from pyggml.sampling.shortlist import Shortlist
+from pyggml.sampling.stage import Filter, Stage
 from pyggml.sampling.stages import active_stages
 from pyggml.sampling.vocabulary import Vocabulary
 
@@ -30,7 +33,22 @@ class Sampler:
         self.seed = _choose_seed(options)
         self._stages = list(active_stages(options, vocabulary, self.seed))
         self._listeners = [stage for stage in self._stages if not isinstance(stage, Filter)]
+        self._shortlist = Shortlist.at_the_head_of(self._stages)
         self.candidates: Candidates | None = None
+
+    @property
+    def begins_with_the_largest(self) -> bool:
+        """Whether the largest logits are enough for most tokens: top-k stands before all that needs others."""
+        return self._shortlist is not None
+
+    def choose(self, logits: Logits) -> int:
+        """Choose as `sample` does by all logits, which are fetched only if the largest do not decide."""
+        if logits.largest is not None and self._shortlist is not None:
+            with np.errstate(all="ignore"):
+                candidates = self._shortlist.take(logits.largest)
+            if candidates is not None:
+                return self._finish(candidates, self._stages[self._shortlist.n_stages :])
+        return self.sample(logits.fetch())
 
     def sample(self, logits: npt.NDArray[np.float32]) -> int:
         """Choose a token by the logits (n_tokens,), which stay as they are; the token is not accepted yet.
@@ -48,9 +66,11 @@ class Sampler:
             raise SamplingError(
                 f"logits hold NaN, first for token {largest}; the model's weights or the computation are broken"
             )
-        candidates = Candidates(self._ids, logits)
+        return self._finish(Candidates(self._ids, logits), self._stages)
+
+    def _finish(self, candidates: Candidates, stages: Sequence[Stage]) -> int:
         with np.errstate(all="ignore"):
-            for stage in self._stages:
+            for stage in stages:
                 candidates = stage.apply(candidates)
         self.candidates = candidates
         return int(candidates.ids[candidates.selected])

@@ -28,10 +28,16 @@ class Dry:
         """Start with no text. `breakers` come from `sequence_breakers`."""
         self.description = f"dry {multiplier:g} * {base:g}^(n - {allowed_length}) over {last_n} tokens"
         self._multiplier, self._base = float(np.float32(multiplier)), float(np.float32(base))
+        self._only_lowers = multiplier >= 0
         self._allowed_length = allowed_length
         self._breakers = breakers
         self._recent: deque[int] = deque(maxlen=last_n)
         self._largest_exponent = _largest_exponent(base)
+
+    @property
+    def n_lowered(self) -> int | None:
+        """How many logits it lowers now at most; None if it raises them."""
+        return len(self._recent) if self._only_lowers else None
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Lower the logits of tokens that would go on with a repetition."""

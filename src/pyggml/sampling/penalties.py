@@ -9,10 +9,11 @@ from pyggml.sampling.candidates import Candidates
 
 
 def logit_bias(candidates: Candidates, tokens: npt.NDArray[np.int32], biases: npt.NDArray[np.float32]) -> Candidates:
-    """Add biases (m,) to the logits of tokens (m,), each another one; all candidates are still there, in order."""
+    """Add biases (m,) to the logits of those of the tokens (m,), each another one, that are candidates."""
+    positions, present = candidates.positions_of(tokens)
     logits = candidates.logits.copy()
-    logits[tokens] += biases
-    return candidates.with_logits(logits, is_sorted=candidates.is_sorted)
+    logits[positions] += biases[present]
+    return candidates.with_logits(logits, is_sorted=False)
 
 
 class Penalties:
@@ -26,8 +27,14 @@ class Penalties:
         """Start with no text."""
         self.description = f"penalties of {repeat:g}/{frequency:g}/{presence:g} over {last_n} tokens"
         self._repeat, self._frequency, self._presence = (np.float32(value) for value in (repeat, frequency, presence))
+        self._only_lowers = repeat >= 1 and frequency >= 0 and presence >= 0
         self._recent: deque[int] = deque(maxlen=last_n)
         self._counts: dict[int, int] = {}
+
+    @property
+    def n_lowered(self) -> int | None:
+        """How many logits it lowers now; None if it may raise some."""
+        return len(self._counts) if self._only_lowers else None
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Lower the logits of recent tokens."""

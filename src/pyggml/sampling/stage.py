@@ -30,6 +30,10 @@ class Filter:
 
     description: str
     apply: Callable[[Candidates], Candidates]
+    n_lowered: int | None = None
+    """How many logits it lowers, if that is all that it does."""
+    n_kept: int = 0
+    """For top-k, how many it keeps; 0 for all others."""
 
     def accept(self, token: int) -> None:
         """Do nothing."""

@@ -51,7 +51,11 @@ def _biases(options: SamplingOptions, vocabulary: Vocabulary) -> dict[int, float
 def _bias(biases: Mapping[int, float]) -> Stage:
     tokens = np.array(list(biases), np.int32)
     values = np.array(list(biases.values()), np.float32)
-    return Filter(f"bias on {len(biases)} tokens", partial(logit_bias, tokens=tokens, biases=values))
+    function, n_lowered = (
+        partial(logit_bias, tokens=tokens, biases=values),
+        len(tokens) if (values <= 0).all() else None,
+    )
+    return Filter(f"bias on {len(biases)} tokens", function, n_lowered)
 
 
 def _last_stage(options: SamplingOptions, vocabulary: Vocabulary, seed: int) -> Stage:
@@ -90,7 +94,7 @@ def _top_n_sigma(options: SamplingOptions, _vocabulary: Vocabulary, _seed: int) 
 
 def _top_k(options: SamplingOptions, _vocabulary: Vocabulary, _seed: int) -> Stage | None:
     k = options.top_k
-    return Filter(f"top-k {k}", partial(top_k, k=k)) if k > 0 else None
+    return Filter(f"top-k {k}", partial(top_k, k=k), n_kept=k) if k > 0 else None
 
 
 def _typical_p(options: SamplingOptions, _vocabulary: Vocabulary, _seed: int) -> Stage | None:

@@ -14,13 +14,14 @@ from pyggml.backend.cuda.failures import at_work, room_for
 from pyggml.backend.cuda.inputs import StepInputs, n_sections
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import Arena, addresses, lay_out
+from pyggml.backend.cuda.padding import padded, padded_size, repeat_last, tile_sequences
 from pyggml.backend.cuda.tower import look
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, new_lanes, place_matrix, place_vector
 from pyggml.backend.graph import Attention, Embed, Graph, Receive, Rows
 from pyggml.backend.observation import Observe
-from pyggml.backend.protocol import Cache, CacheShape, PictureStep, Step, TowerHeads
+from pyggml.backend.protocol import Cache, CacheShape, Largest, PictureStep, Step, TowerHeads
 from pyggml.errors import UsageError
-from pyggml_cuda import attention, device
+from pyggml_cuda import attention, device, largest
 from pyggml_cuda.attention import AttentionShape
 from pyggml_cuda.cache import CACHE_FORMATS
 from pyggml_cuda.lanes import Lanes
@@ -68,7 +69,8 @@ class CUDABackend:
             raise UsageError("inputs of weights cannot be summed up on a GPU: load the model with -ngl 0")
         self._await_weights()
         with room_for(f"what comes with a batch of {self._n_batch} tokens", self._number):
-            return CUDAExecutable(graph, cache, self._n_batch, self._n_sequences, self._number, self._arena)
+            kind = RankingCUDAExecutable if graph.result.n_columns <= largest.MAX_COLUMNS else CUDAExecutable
+            return kind(graph, cache, self._n_batch, self._n_sequences, self._number, self._arena)
 
     def look(self, graph: Graph, picture: PictureStep, heads: TowerHeads) -> npt.NDArray[np.float32]:
         """See `TowerBackend.look`."""
@@ -88,6 +90,8 @@ class _Plan:
 
     actions: list[device.Action]
     result: int
+    largest: int
+    """The address of the largest results, if they are wanted; else 0"""
     arena: int
     """Where the arena was."""
     capturable: bool
@@ -111,7 +115,8 @@ class CUDAExecutable:
         self._query_warps = query_warps(cache.shape)
         first = [node for node in graph.nodes if isinstance(node, Embed | Receive)]
         self._tables = [host_table(node.table) for node in first if isinstance(node, Embed)]
-        self._n_received = len(first) - len(self._tables)
+        self._received = [node.output.rows for node in first if isinstance(node, Receive)]
+        self._n_batch = n_batch
         n_tiles = n_batch * (self._group + 1)
         self._inputs = StepInputs(
             n_batch,
@@ -126,28 +131,43 @@ class CUDAExecutable:
         self._arena = arena
         self._host_result = np.zeros(0, np.uint8)
         self._kept: dict[int, Any] = {}
-        self._plans: OrderedDict[tuple[int, int, AttentionShape], _Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, int, AttentionShape, int], _Plan] = OrderedDict()
 
     def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
-        if len(received) != self._n_received:
-            raise TypeError("a graph that begins with rows of another needs these")
         with at_work(self._number):
-            embeddings = [_with_given(table.rows(step.tokens), step) for table in self._tables]
-            return self._run(step, [*embeddings, *received])
-
-    def _run(self, step: Step, first_rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-        n_rows: dict[Rows, int] = {"tokens": len(step.tokens), "outputs": len(step.outputs)}
-        shape, tiles = attention.cut(step.sequences, int(step.positions.max()) + 1, self._group, self._query_warps)
-        plan = self._plan(n_rows, shape)
-        rows, columns = n_rows[self._result.rows], self._result.n_columns
-        self._inputs.send(step, tiles, first_rows, self._stream)
-        self._start(plan)
-        result = self._room(4 * rows * columns).view(np.float32).reshape(rows, columns)
-        if rows:
-            device.copy_to_host(result, plan.result, self._stream)
-        self._stream.synchronize()
+            plan = self._begin(step, received)
+            result = self._host_rows(len(step.outputs if self._result.rows == "outputs" else step.tokens))
+            self._finish(result, plan.result)
         return result
+
+    def _begin(self, step: Step, received: Sequence[npt.NDArray[np.float32]], n_largest: int = 0) -> _Plan:
+        """Send a step, filled up, and start its plan, which ranks so many of the results."""
+        if len(received) != len(self._received):
+            raise TypeError("a graph that begins with rows of another needs these")
+        whole = padded(step, self._n_batch)
+        n_rows: dict[Rows, int] = {"tokens": len(whole.tokens), "outputs": len(whole.outputs)}
+        sequences, n_positions = tile_sequences(step, whole), int(step.positions.max()) + 1
+        shape, tiles = attention.cut(sequences, n_positions, self._group, self._query_warps)
+        plan = self._plan(n_rows, shape, n_largest)
+        given = [repeat_last(rows, n_rows[kind]) for rows, kind in zip(received, self._received, strict=True)]
+        embeddings = [_with_given(table.rows(whole.tokens), whole) for table in self._tables]
+        self._inputs.send(whole, tiles, [*embeddings, *given], self._stream)
+        self._start(plan)
+        return plan
+
+    def _finish(self, target: npt.NDArray[Any], source: int) -> None:
+        """Wait for the stream, and for the copy of something that there is on the device then."""
+        if target.size:
+            device.copy_to_host(target, source, self._stream)
+        self._stream.synchronize()
+
+    def _host_rows(self, n: int) -> npt.NDArray[np.float32]:
+        """Pinned room for so many rows of the result; only ever grows."""
+        n_bytes = 4 * n * self._result.n_columns
+        if n_bytes > self._host_result.size:
+            self._host_result = device.pinned(n_bytes)
+        return self._host_result[:n_bytes].view(np.float32).reshape(n, self._result.n_columns)
 
     def _start(self, plan: _Plan) -> None:
         """A plan's first run launches kernel by kernel: shapes that never come again need no graph."""
@@ -159,11 +179,6 @@ class CUDAExecutable:
             plan.graph = device.captured(plan.actions, self._stream)
         plan.graph.launch(self._stream)
 
-    def _room(self, n_bytes: int) -> npt.NDArray[np.uint8]:
-        if n_bytes > self._host_result.size:
-            self._host_result = device.pinned(n_bytes)
-        return self._host_result[:n_bytes]
-
     def _constant(self, array: npt.NDArray[Any]) -> int:
         """The address of a copy on the device, which lives as long as this."""
         key = id(array)
@@ -171,18 +186,19 @@ class CUDAExecutable:
             self._kept[key] = array, device.upload(array)
         return int(self._kept[key][1].data.ptr)
 
-    def _plan(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
-        key = n_rows["tokens"], n_rows["outputs"], shape
+    def _plan(self, n_rows: dict[Rows, int], shape: AttentionShape, n_largest: int) -> _Plan:
+        key = n_rows["tokens"], n_rows["outputs"], shape, n_largest
         if key not in self._plans or self._plans[key].arena != self._arena.address:
-            self._plans[key] = self._compile(n_rows, shape)
+            self._plans[key] = self._compile(n_rows, shape, n_largest)
             if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(key)
         return self._plans[key]
 
-    def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape) -> _Plan:
+    def _compile(self, n_rows: dict[Rows, int], shape: AttentionShape, n_largest: int) -> _Plan:
         lowering = Lowering(self._cache, self._inputs, self._exchange, self._constant, n_rows, shape)
         result = lowering.lower(self._nodes)
+        ranked = lowering.rank(result, self._result, n_largest) if n_largest and result.n_bytes else None
         offsets, n_bytes = lay_out(lowering.operations, result)
         what = f"what {n_rows['tokens']} tokens come to in between; a smaller -ub or -ngl needs less"
         with room_for(what, self._number):
@@ -191,7 +207,40 @@ class CUDAExecutable:
         at = addresses(offsets, base)
         actions = [each.build(at) for each in lowering.operations]
         capturable = bool(actions) and all(each.capturable for each in lowering.operations)
-        return _Plan(actions, at(result), base, capturable)
+        return _Plan(actions, at(result), at(ranked) if ranked else 0, base, capturable)
+
+
+class RankingCUDAExecutable(CUDAExecutable):
+    """One whose rows are short enough to be ranked on the device."""
+
+    def __init__(
+        self, graph: Graph, cache: CUDACache, n_batch: int, n_sequences: int, number: int, arena: Arena
+    ) -> None:
+        super().__init__(graph, cache, n_batch, n_sequences, number, arena)
+        self._n_largest = min(largest.MAX_KEPT, self._result.n_columns)
+        self._host_largest = np.zeros(0, np.int32)
+        self._n_ranked = self._ranked_address = 0
+
+    def rank(self, step: Step, *received: npt.NDArray[np.float32]) -> Largest:
+        """See `RankingExecutable.rank`."""
+        n = padded_size(len(step.outputs), self._n_batch)
+        n_numbers = 2 * n * self._n_largest
+        if n_numbers > self._host_largest.size:
+            self._host_largest = device.pinned(4 * n_numbers).view(np.int32)
+        found = self._host_largest[:n_numbers]
+        with at_work(self._number):
+            plan = self._begin(step, received, self._n_largest)
+            self._finish(found, plan.largest)
+        self._n_ranked, self._ranked_address = len(step.outputs), plan.result
+        values, places = found.reshape(2, n, self._n_largest)[:, : len(step.outputs)]
+        return Largest(values.view(np.float32), places)
+
+    def row(self, output: int) -> npt.NDArray[np.float32]:
+        """See `RankingExecutable.row`."""
+        row: npt.NDArray[np.float32] = self._host_rows(self._n_ranked)[output]
+        with at_work(self._number):
+            self._finish(row, self._ranked_address + row.nbytes * output)
+        return row
 
 
 def _with_given(rows: npt.NDArray[np.float32], step: Step) -> npt.NDArray[np.float32]:

@@ -33,17 +33,17 @@ class StepInputs:
         first: Sequence[Value],
         n_sections: int = 0,
     ) -> None:
+        # Pages come last: no more of them is copied than there is. Sequences are told by where theirs begin.
         sizes = (n_batch, n_batch, n_batch, 3 * n_tiles, n_batch * n_sections, n_sequences * n_pages)
         self._host = device.pinned(4 * sum(sizes)).view(np.int32)
         bounds = np.cumsum([0, *sizes])
         parts = [self._host[start:end] for start, end in pairwise(bounds)]
-        self._positions, self._sequences, self._outputs, self._tiles, sections, pages = parts
+        self._positions, self._sequences, self._outputs, self._tiles, sections, self._pages = parts
         self._section_positions = sections.reshape(n_batch, n_sections)
-        self._pages = pages.reshape(n_sequences, n_pages)
         self._device = device.allocate(4 * sum(sizes))
         addresses = [int(self._device.data.ptr) + 4 * int(start) for start in bounds]
-        self.positions, sequences, self.outputs, self.tiles, self.section_positions, self._page_address = addresses[:6]
-        self.table = PageTable(self._page_address, self.positions, sequences, n_pages)
+        self.positions, sequences, self.outputs, self.tiles, self.section_positions, pages = addresses[:6]
+        self.table = PageTable(pages, self.positions, sequences, stride=1)
         row_sizes = [4 * n_batch * value.n_columns for value in first]
         self._rows = [device.pinned(size).view(np.float32).reshape(n_batch, -1) for size in row_sizes]
         self._device_rows = {value.index: device.allocate(n) for value, n in zip(first, row_sizes, strict=True)}
@@ -70,14 +70,13 @@ class StepInputs:
         """Begin to copy a step's inputs; the step before has to be over."""
         n = len(step.tokens)
         self._positions[:n] = step.positions
-        self._sequences[:n] = step.sequences
+        self._sequences[:n] = step.sequences * step.page_table.shape[1]
         self._outputs[: len(step.outputs)] = step.outputs
         self._tiles[: tiles.size] = tiles.reshape(-1)
         if step.section_positions is not None and self._section_positions.size:
             self._section_positions[:n] = step.section_positions
-        n_sequences, n_pages = step.page_table.shape
-        self._pages[:n_sequences, :n_pages] = step.page_table
-        used = self._host[: len(self._host) - self._pages.size + n_sequences * self._pages.shape[1]]
+        self._pages[: step.page_table.size] = step.page_table.reshape(-1)
+        used = self._host[: len(self._host) - len(self._pages) + step.page_table.size]
         device.copy_to_device(int(self._device.data.ptr), used, stream)
         for host, memory, rows in zip(self._rows, self._device_rows.values(), first_rows, strict=True):
             host[: len(rows)] = rows

@@ -12,7 +12,7 @@ from pyggml.backend.cuda.inputs import StepInputs
 from pyggml.backend.cuda.memory import Addresses, Buffer, Operation
 from pyggml.backend.cuda.products import input_form, multiply
 from pyggml.backend.cuda.weights import cuda_weight
-from pyggml_cuda import attention, device, rope, rows, sections
+from pyggml_cuda import attention, device, largest, rope, rows, sections
 from pyggml_cuda.attention import AttentionShape
 from pyggml_cuda.convert import Source
 from pyggml_cuda.launch import Launch
@@ -70,6 +70,19 @@ class Lowering:
                 position += 1
         result = nodes[-1].output
         return self._values.floats(result, self._n(result)) if self._n(result) else Buffer(0, address=0)
+
+    def rank(self, x: Buffer, value: g.Value, n_kept: int) -> Buffer:
+        """Add the operations that find the largest of each row of a value at `x`; returns the buffer of the values
+        (n_rows, n_kept) and, behind them, their places."""
+        n, n_columns = self._n(value), value.n_columns
+        maxima, out = Buffer(largest.maxima_bytes(n, n_columns)), Buffer(8 * n * n_kept)
+        self._launch((x,), (maxima,), lambda at: largest.group_maxima(at(x), at(maxima), n, n_columns))
+        self._launch(
+            (x, maxima),
+            (out,),
+            lambda at: largest.largest(at(x), at(maxima), at(out), at(out) + 4 * n * n_kept, n, n_columns, n_kept),
+        )
+        return out
 
     def _n(self, value: g.Value) -> int:
         return self._n_rows[value.rows]
