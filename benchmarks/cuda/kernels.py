@@ -220,7 +220,7 @@ def product(form: Format, weights: Any, x: Any, n_rows: int, n_columns: int, seg
         n_bytes = matmul_wide.parts_bytes(chosen, [n_rows] * segments, len(x), n_columns)
         parts = cupy.full(n_bytes, 0xFF, cupy.uint8)
         run(*matmul_wide.multiply(chosen, matrices, activation.activation, len(x), n_columns, parts.data.ptr))
-    elif isinstance(chosen, TileFormat) or len(x) <= matmul.FEW_TOKENS_OF_ROWS:
+    elif isinstance(chosen, TileFormat) or not matmul.is_for_cublas(chosen, len(x), device.compute_capability()):
         run(matmul.multiply(chosen, matrices, activation.activation, len(x), n_columns, device.compute_capability()))
     else:
         device.multiplying(

@@ -15,8 +15,8 @@ from pyggml_cuda.driver import library
 from pyggml_cuda.launch import KernelName, Launch
 from pyggml_cuda.sources import program
 
-#: The oldest that kernels run on; they compile for 7.5, too, but take more shared memory than it has.
-LEAST_CAPABILITY = (8, 0)
+#: The oldest that kernels run on.
+LEAST_CAPABILITY = (7, 5)
 _TO_DEVICE, _TO_HOST, _ON_DEVICE = 1, 2, 3  # cudaMemcpyKind
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6  # CUlaunchAttributeID
 

@@ -1,16 +1,16 @@
-"""Matrix products: of tiles for all batches, of rows of floats for small ones."""
+"""Matrix products: of tiles for all batches, of rows of floats best for small ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pyggml_cuda.formats import TILE_COLUMNS, TILE_ROWS, RowFormat, TileFormat
+from pyggml_cuda.formats import BFLOATS, TILE_COLUMNS, TILE_ROWS, RowFormat, TileFormat
 from pyggml_cuda.launch import INT, LONG, POINTER, KernelName, Launch, blocks, filled, structure
 
 #: Matrices that one launch multiplies with the same activations.
 MAX_MATRICES = 3
-#: Tokens that the kernels for small batches take, of tiles and of rows of floats.
+#: Tokens that the kernels for small batches take, of tiles and of rows of floats; the latter take more, 8 by 8.
 FEW_TOKENS, FEW_TOKENS_OF_ROWS = 16, 8
 
 _MOST_PARTS = 16
@@ -88,6 +88,12 @@ def block_shape(n_tokens: int, row_tiles: int, capability: tuple[int, int]) -> B
     return BlockShape(32, 8)
 
 
+def is_for_cublas(form: TileFormat | RowFormat, n_tokens: int, capability: tuple[int, int]) -> bool:
+    """Whether cuBLAS is faster: for rows of floats in larger batches, of bfloats from compute capability 8.0 on."""
+    has_products = isinstance(form, RowFormat) and (form.form != BFLOATS or capability >= (8, 0))
+    return has_products and n_tokens > FEW_TOKENS_OF_ROWS
+
+
 def multiply(
     form: TileFormat | RowFormat,
     matrices: Sequence[Matrix],
@@ -124,9 +130,9 @@ def _sum_bytes(form: TileFormat) -> int:
 
 def _multiply_rows(form: RowFormat, matrices: Sequence[Matrix], x: Activation, n_tokens: int, n_columns: int) -> Launch:
     arguments, row_tiles = _arguments(matrices, x, n_tokens, n_columns * form.number_bytes // 16, 1)
-    width = next(n for n in (1, 2, 4, 8) if n >= n_tokens)
+    width = next((n for n in (1, 2, 4) if n >= n_tokens), FEW_TOKENS_OF_ROWS)
     kernel = KernelName("dot_rows.cu", f"dot_rows<{form.expression}, {width}>")
-    return Launch(kernel, (blocks(row_tiles * TILE_ROWS, 8), 1, 1), 256, (arguments,))
+    return Launch(kernel, (blocks(row_tiles * TILE_ROWS, 8), blocks(n_tokens, width), 1), 256, (arguments,))
 
 
 def matmul_arguments(

@@ -127,14 +127,14 @@ def test_memory_that_is_full_names_the_gpu(device: FakeDevice, monkeypatch: pyte
 
 
 def test_gpus_that_are_too_old_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    capabilities = [(7, 5), (9, 0), (8, 0)]
+    capabilities = [(7, 0), (9, 0), (7, 5)]
     monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: 3)
     monkeypatch.setattr("pyggml_cuda.device.capability_of", lambda number: capabilities[number])
     assert usable() == [1, 2]
     assert unavailable() is None
     del capabilities[1:]
     monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: 1)
-    assert unavailable() == "the GPU has compute capability 7.5; 8.0 is the least"
+    assert unavailable() == "the GPU has compute capability 7.0; 7.5 is the least"
 
 
 def test_a_graph_that_lacks_rows(device: FakeDevice) -> None:

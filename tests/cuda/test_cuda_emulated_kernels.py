@@ -38,7 +38,7 @@ def test_products(name: str) -> None:
     kernels.check_product(name, 37, COLUMNS, (1, 5, 20))
 
 
-@pytest.mark.parametrize("name", ["Q4_K", "Q3_K", "Q8_0", "Q4_1", "F16"])
+@pytest.mark.parametrize("name", ["Q4_K", "Q3_K", "Q8_0", "Q4_1", "F16", "BF16"])
 def test_products_on_old_gpus(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     install(EmulatedDevice((7, 5)), monkeypatch)
     kernels.check_product(name, 37, COLUMNS, (1, 5, 20))

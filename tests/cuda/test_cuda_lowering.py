@@ -273,7 +273,7 @@ def test_memory_may_be_full_later(device: FakeDevice, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("n_devices", "capability", "reason"),
-    [(0, (9, 0), "finds no GPU"), (1, (7, 5), "has compute capability 7.5; 8.0 is the least"), (1, (9, 0), None)],
+    [(0, (9, 0), "finds no GPU"), (1, (7, 0), "has compute capability 7.0; 7.5 is the least"), (1, (9, 0), None)],
 )
 def test_a_gpu_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch, n_devices: int, capability: tuple[int, int], reason: str | None

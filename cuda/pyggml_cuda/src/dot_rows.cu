@@ -1,4 +1,4 @@
-// Matrix products of float formats with 1 to 8 tokens: a warp for a row, sums in float32.
+// Matrix products of float formats: a warp for a row and 1 to 8 tokens, sums in float32.
 #include "dependency.cuh"
 #include "matmul_arguments.cuh"
 
@@ -34,6 +34,7 @@ __global__ void __launch_bounds__(256) dot_rows(const MatmulArguments a) {
     const RowTile tile = find_row_tile(a, index / 16);
     const int row = tile.index * 16 + index % 16;
     if (index / 16 >= a.n_row_tiles || row >= a.n_rows[tile.matrix]) return;
+    const int first_token = blockIdx.y * TOKENS;
     const uint8_t* weights = a.weights[tile.matrix] + static_cast<int64_t>(row) * a.n_tiles * 16;
     release_successor();
     wait_for_predecessor();
@@ -46,7 +47,8 @@ __global__ void __launch_bounds__(256) dot_rows(const MatmulArguments a) {
 #pragma unroll
         for (int token = 0; token < TOKENS; ++token) {
             float x[NUMBERS];
-            T::unpack(load_16(a.levels + min(token, a.n_tokens - 1) * a.level_stride + i * 16), x);
+            const int64_t source = min(first_token + token, a.n_tokens - 1);
+            T::unpack(load_16(a.levels + source * a.level_stride + i * 16), x);
 #pragma unroll
             for (int k = 0; k < NUMBERS; ++k) totals[token] = __fmaf_rn(w[k], x[k], totals[token]);
         }
@@ -55,7 +57,7 @@ __global__ void __launch_bounds__(256) dot_rows(const MatmulArguments a) {
     for (int token = 0; token < TOKENS; ++token) {
         float total = totals[token];
         for (int apart = 16; apart; apart /= 2) total = __fadd_rn(total, __shfl_xor_sync(ALL_LANES, total, apart));
-        if (lane == token) write_product(a, tile, index % 16, token, total);
+        if (lane == token) write_product(a, tile, index % 16, first_token + token, total);
     }
 }
 

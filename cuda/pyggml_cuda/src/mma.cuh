@@ -69,13 +69,3 @@ __device__ inline void mma_halves(float (&c)[4], const uint32_t (&a)[4], uint32_
         : "r"(a[2]), "r"(a[3]), "r"(b1));
 #endif
 }
-
-#if __CUDA_ARCH__ >= 800
-// c += a b over 16 columns of bfloats.
-__device__ inline void mma_bfloats(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-#endif

@@ -35,7 +35,7 @@ def multiply(
         return Operation(
             reads, (*outputs, parts), lambda at: _by_warpgroups(nodes, x, addend, outputs, parts, n_rows, at)
         )
-    by_cublas = isinstance(form, RowFormat) and n_rows > matmul.FEW_TOKENS_OF_ROWS
+    by_cublas = matmul.is_for_cublas(form, n_rows, device.compute_capability())
     build = _by_cublas if by_cublas else _by_kernel
     return Operation(reads, tuple(outputs), lambda at: build(nodes, x, addend, outputs, n_rows, at), not by_cublas)
 
