@@ -65,3 +65,12 @@ def test_what_follows_pictures(
     # The output alone turns nothing.
     n_angles = device.launched.count("section_angles") - 2 * offload
     assert (n_angles > 0) == (n_gpu_layers != 1)
+
+
+def test_pictures_in_prompts_that_are_streamed(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = logits(files, 0)
+    device = EmulatedDevice()
+    device.install(monkeypatch)
+    monkeypatch.setattr("pyggml.backend.streaming.LEAST_TOKENS", 4)
+    assert nmse(logits(files, 1), expected) < 1e-5
+    assert "section_angles" in device.launched

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyggml.backend.cuda.cache import CUDACache
 from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
-from pyggml.backend.cuda.inputs import StepInputs, n_sections
+from pyggml.backend.cuda.inputs import StepInputs, n_sections, with_given
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import Arena, addresses, lay_out
 from pyggml.backend.cuda.padding import padded, padded_size, repeat_last, tile_sequences
@@ -151,7 +151,7 @@ class CUDAExecutable:
         shape, tiles = attention.cut(sequences, n_positions, self._group, self._query_warps)
         plan = self._plan(n_rows, shape, n_largest)
         given = [repeat_last(rows, n_rows[kind]) for rows, kind in zip(received, self._received, strict=True)]
-        embeddings = [_with_given(table.rows(whole.tokens), whole) for table in self._tables]
+        embeddings = [with_given(table.rows(whole.tokens), whole) for table in self._tables]
         self._inputs.send(whole, tiles, [*embeddings, *given], self._stream)
         self._start(plan)
         return plan
@@ -241,14 +241,6 @@ class RankingCUDAExecutable(CUDAExecutable):
         with at_work(self._number):
             self._finish(row, self._ranked_address + row.nbytes * output)
         return row
-
-
-def _with_given(rows: npt.NDArray[np.float32], step: Step) -> npt.NDArray[np.float32]:
-    """The embeddings of a step, with the rows that are given in their places."""
-    if step.given is not None and step.given_rows is not None:
-        is_given = step.given_rows >= 0
-        rows[is_given] = step.given[step.given_rows[is_given]]
-    return rows
 
 
 def _group(graph: Graph, cache: CUDACache) -> int:

@@ -18,6 +18,14 @@ def n_sections(nodes: Sequence[Node]) -> int:
     return max((len(node.rope.sections) for node in nodes if isinstance(node, SectionAngles)), default=0)
 
 
+def with_given(rows: npt.NDArray[np.float32], step: Step) -> npt.NDArray[np.float32]:
+    """The embeddings of a step, with the rows that are given in their places."""
+    if step.given is not None and step.given_rows is not None:
+        is_given = step.given_rows >= 0
+        rows[is_given] = step.given[step.given_rows[is_given]]
+    return rows
+
+
 class StepInputs:
     """Room for the largest batch: `n_batch` tokens of `n_sequences` sequences, rows of each of the `first` values.
 

@@ -13,7 +13,7 @@ from pyggml.backend.cuda.backend import query_warps
 from pyggml.backend.cuda.batch_pages import BatchPages, LayerPages
 from pyggml.backend.cuda.exchange import Exchange
 from pyggml.backend.cuda.failures import at_work, room_for
-from pyggml.backend.cuda.inputs import StepInputs
+from pyggml.backend.cuda.inputs import StepInputs, n_sections, with_given
 from pyggml.backend.cuda.lowering import Lowering
 from pyggml.backend.cuda.memory import Arena, Buffer, lay_out
 from pyggml.backend.cuda.weights import CUDAWeight, HostTable, host_table, new_lanes, place_vector
@@ -126,7 +126,8 @@ class LayerStream:
         self._group = n_heads // cache.shape.n_kv_heads
         self._query_warps = query_warps(cache.shape)
         n_tiles = n_batch * (self._group + 1)
-        self._inputs = StepInputs(n_batch, n_sequences, cache.shape.n_pages, n_tiles, [first.output])
+        sizes = n_batch, n_sequences, cache.shape.n_pages, n_tiles
+        self._inputs = StepInputs(*sizes, [first.output], n_sections(graph.nodes))
         self._exchange = Exchange()
         self._stream = device.new_stream()
         self._arena = Arena()
@@ -140,7 +141,7 @@ class LayerStream:
 
     def run(self, step: Step, *received: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Executable.run`."""
-        first_rows = received if self._table is None else (self._table.rows(step.tokens),)
+        first_rows = received if self._table is None else (with_given(self._table.rows(step.tokens), step),)
         with at_work(self._number):
             return self._run(step, first_rows)
 
