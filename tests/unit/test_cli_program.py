@@ -142,6 +142,6 @@ def test_completion_of_an_unknown_shell() -> None:
 
 
 def test_options_are_completed() -> None:
-    environment = {"_PYGGML_COMPLETE": "bash_complete", "COMP_WORDS": "pyggml run --te", "COMP_CWORD": "2"}
+    environment = {"_PYGGML_COMPLETE": "bash_complete", "COMP_WORDS": "pyggml run --tem", "COMP_CWORD": "2"}
     result = click.testing.CliRunner(env=environment).invoke(main, [], prog_name="pyggml")
     assert result.stdout.split() == ["plain,--temp", "plain,--temperature"]

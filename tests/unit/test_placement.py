@@ -315,6 +315,8 @@ def test_formats_of_ones_own_stay_on_the_cpu(gpu: Any, n: int | str) -> None:
     own = replace(FORMATS[2], name="NF4", type_id=0x70000001)
     with pytest.warns(RuntimeWarning, match=r"none on a GPU: formats of one's own \(NF4\) are for the CPU"):
         assert isinstance(placed(n, {**FORMATS, own.type_id: own}).executor, CPUBackend)
+    with pytest.raises(UsageError, match="override_tensor names 'CUDA0'; formats of one's own"):
+        placed(0, {**FORMATS, own.type_id: own}, override_tensor=(("ffn", "CUDA0"),))
 
 
 def test_no_gpu(gpu: Any) -> None:
