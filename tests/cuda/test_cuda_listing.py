@@ -14,8 +14,8 @@ GIB = 1 << 30
 
 
 def test_what_a_driver_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["NVIDIA H200", "Tesla T4"]
-    capabilities = [(9, 0), (7, 5)]
+    names = ["NVIDIA H200", "Tesla V100"]
+    capabilities = [(9, 0), (7, 0)]
     monkeypatch.setattr("cupy.cuda.runtime.getDeviceCount", lambda: 2)
     monkeypatch.setattr(
         "cupy.cuda.runtime.getDeviceProperties",

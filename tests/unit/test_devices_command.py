@@ -35,7 +35,7 @@ def install_listing(monkeypatch: pytest.MonkeyPatch, *gpus: FakeGPU) -> Any:
 
 def test_gpus_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     big = FakeGPU(0, "NVIDIA H200", (9, 0), 139 * GIB + GIB // 2, 140 * GIB)
-    old = FakeGPU(1, "Tesla T4", (7, 5), 14 * GIB, 15 * GIB, is_usable=False)
+    old = FakeGPU(1, "Tesla V100", (7, 0), 14 * GIB, 15 * GIB, is_usable=False)
     install_listing(monkeypatch, big, old)
     result = invoke("devices")
     assert result.exit_code == 0
@@ -44,7 +44,7 @@ def test_gpus_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpu.endswith(f", {tier()}, {available_cores()} threads")
     assert gpus == [
         "CUDA0: NVIDIA H200, compute capability 9.0, 139.5 of 140.0 GiB free, driver for CUDA 13.0",
-        "CUDA1: Tesla T4, compute capability 7.5, too old, 14.0 of 15.0 GiB free, driver for CUDA 13.0",
+        "CUDA1: Tesla V100, compute capability 7.0, too old, 14.0 of 15.0 GiB free, driver for CUDA 13.0",
     ]
 
 
