@@ -74,31 +74,18 @@ __device__ inline void copy_activations(const MatmulArguments& a, Shared<TOKENS>
     }
 }
 
-// What becomes of a tile's sums: total[4 j + 2 h + i] is that of row g + 8 h and token 8 j + 2 t + i.
-template <class F, int TOKENS, class S>
-__device__ inline void add_tile(
-    float (&total)[TOKENS / 2], const float (&sums)[TOKENS / 2], const S (&s)[2], const float* scales, int t) {
+// What becomes of a tile's sums: total[4 j + 2 h + i] is that of row g + 8 h and token 8 j + 2 t + i. `factors` are
+// those of rows g and g + 8, `scales` those of the tokens.
+template <int TOKENS>
+__device__ inline void add_scaled(
+    float (&total)[TOKENS / 2], const float (&sums)[TOKENS / 2], const float (&factors)[2], const float* scales, int t) {
 #pragma unroll
     for (int j = 0; j < TOKENS / 8; ++j) {
         const float2 x = reinterpret_cast<const float2*>(scales)[4 * j + t];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            const float scale = __fmul_rn(s[i / 2].scale, i % 2 ? x.y : x.x);
-            total[4 * j + i] = __fmaf_rn(scale, sums[4 * j + i], total[4 * j + i]);
-        }
-    }
-}
-
-template <int TOKENS, class S>
-__device__ inline void take_minimums(
-    float (&total)[TOKENS / 2], const float (&sums)[TOKENS / 2], const S (&s)[2], const float* scales, int t) {
-#pragma unroll
-    for (int j = 0; j < TOKENS / 8; ++j) {
-        const float2 x = reinterpret_cast<const float2*>(scales)[4 * j + t];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const float minimum = __fmul_rn(s[i / 2].minimum, i % 2 ? x.y : x.x);
-            total[4 * j + i] = __fmaf_rn(-minimum, sums[4 * j + i], total[4 * j + i]);
+            const float factor = __fmul_rn(factors[i / 2], i % 2 ? x.y : x.x);
+            total[4 * j + i] = __fmaf_rn(factor, sums[4 * j + i], total[4 * j + i]);
         }
     }
 }
@@ -173,7 +160,7 @@ struct Consumer {
 
     __device__ void finish(const Unpacked (&s)[2], int index) {
         const int slot = index % 2;
-        add_tile<F, TOKENS>(total, sums, s, shared.scales[slot], t);
+        add_scaled<TOKENS>(total, sums, {s[0].scale, s[1].scale}, shared.scales[slot], t);
         if constexpr (Scales::MINIMUM) {
             uint32_t minimums[4];
             minimum_operands(s, Tile<F>::GROUPS, t, minimums);
@@ -182,7 +169,7 @@ struct Consumer {
             commit_products();
             wait_for_products<0>();
             settle(sums);
-            take_minimums<TOKENS>(total, sums, s, shared.scales[slot], t);
+            add_scaled<TOKENS>(total, sums, {-s[0].minimum, -s[1].minimum}, shared.scales[slot], t);
         }
     }
 

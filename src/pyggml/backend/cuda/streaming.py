@@ -70,7 +70,7 @@ class StreamingGPU:
         return place_vector(data, FORMATS[type_id], n_columns, self._number)
 
     def streams(self, graph: Graph) -> bool:
-        """See `StreamingDevice.streams`: what NumPy has to pack is not."""
+        """See `StreamingDevice.streams`: what the host has to decode is not."""
         return all(is_streamed(matrix.form) for matrix in _matrices(graph))
 
     def compile(self, graph: Graph, cache: Cache) -> "LayerStream":
